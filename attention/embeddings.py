@@ -157,7 +157,7 @@ def reduce_width(vectors: np.ndarray, d_model: int) -> np.ndarray:
 
 
 def stand_in(word: str) -> np.ndarray:
-    """Return a normal random vector (50,) for `word`, with the word vectors' mean and covariance."""
+    """Return a random vector (50,) for `word`: normal, with the word vectors' mean and spread."""
     mean, components, spread = word_components()
     coordinates = stable_rng("word vector", word).standard_normal(WORD_VECTOR_WIDTH) * spread
     return mean + coordinates @ components

@@ -36,24 +36,24 @@ NOT = r"n't(?![a-zL0])"
 SYMBOL = r"[ST][MK]*T?[MK]*"
 TOKEN = re.compile(
     rf"""
-    [MJKZ]*                                                 # what has nothing before it to join
+    [MJKZ]*                                           # what has nothing before it to join
     (?:
-        RR                                                  # flag
-      | [0#*] M? K                                          # keycap
-      | {SYMBOL} (?: J+ {SYMBOL} )*                         # emoji, joined emoji, other symbol
-      | [a-zL] M* (?: \. [a-zL] M* )+ (?: \.(?!\.) | (?![a-zL0MJ]) )             # U.S., e.g.
+        RR                                            # flag
+      | [0#*] M? K                                    # keycap
+      | {SYMBOL} (?: J+ {SYMBOL} )*                   # emoji, joined emoji, other symbol
+      | [a-zL] M* (?: \. [a-zL] M* )+ (?: \.(?!\.) | (?![a-zL0MJ]) )    # U.S., e.g.
       | (?: mr | mrs | ms | dr | prof | st | jr | sr | vs | etc ) \. (?!\.)
-      | 0{{1,3}} (?: ,000 )+ (?!0) (?: \.0+ )?              # 1,000 and 1,000.50
-      | 0+ (?: [.:/] 0+ )+                                  # 3.5, 8:30, 1/2
-      | {NOT}                                               # n't
-      | (?<=[a-zL0MJ]) {CLITIC}                             # 's, 'll, ... after a word
-      | {CLITIC} (?!')                                      # or alone, but not the quotation 's'
-      | [a-zL0] (?: (?!{NOT}) [a-zL0MJ] | (?!{CLITIC}) ' (?=[a-zL0]) )*          # word
-      | \.+ | -+ | _+                                       # ... and --
-      | [^\ MJKZ]                                           # any other character
+      | 0{{1,3}} (?: ,000 )+ (?!0) (?: \.0+ )?        # 1,000 and 1,000.50
+      | 0+ (?: [.:/] 0+ )+                            # 3.5, 8:30, 1/2
+      | {NOT}                                         # n't
+      | (?<=[a-zL0MJ]) {CLITIC}                       # 's, 'll, ... after a word
+      | {CLITIC} (?!')                                # or alone, but not the quotation 's'
+      | [a-zL0] (?: (?!{NOT}|0M?K) [a-zL0MJ] | (?!{CLITIC}) ' (?=[a-zL0]) )*    # word
+      | \.+ | -+ | _+                                 # ... and --
+      | [^\ MJKZ]                                     # any other character
     )
     [MJK]* Z*
-    | [MJKZ]+                                               # nothing visible between two spaces
+    | [MJKZ]+                                         # nothing visible between two spaces
     """,
     re.VERBOSE,
 )
@@ -123,7 +123,7 @@ def look_up_form(text: str) -> str:
         return text.lower()
     visible = "".join(char for char in text if not is_ignorable(char)) or text
     folded = unicodedata.normalize("NFC", visible).casefold().translate(TO_TYPEWRITER_APOSTROPHE)
-    whole = folded.encode("utf-8", "surrogatepass").decode("utf-8", "replace")  # no half characters
+    whole = folded.encode("utf-16", "surrogatepass").decode("utf-16", "replace")  # no half pairs
     return unicodedata.normalize("NFC", whole)
 
 
