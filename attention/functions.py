@@ -32,22 +32,24 @@ def read_only(array: np.ndarray) -> np.ndarray:
     return view
 
 
-def softmax(x, axis: int = -1, *, out: np.ndarray | None = None) -> np.ndarray:
+def softmax(x, axis: int = -1, *, where=None) -> np.ndarray:
     """Turn scores into positive weights that sum to 1 along `axis`: e^x / Σ e^x.
 
     Each row is shifted by its largest score first, which changes nothing but keeps e^x in range.
-    A score of -inf gets the weight 0, and a row with nothing but -inf gets zeros: there is nothing
-    to attend to. `out` (may be `x` itself) receives the result, as in NumPy.
+    `where` (bool, broadcastable to x) leaves out the scores where it is False: their weight is 0,
+    as is that of a score of -inf. A row with nothing left gets zeros.
     """
     (x,) = as_floats(x)
+    masked = x if where is None else np.where(where, x, -np.inf)
     lowest = np.finfo(x.dtype).min  # so that a row of -inf has a finite peak: e^(-inf - lowest) = 0
-    peak = np.maximum.reduce(x, axis=axis, keepdims=True, initial=lowest)
-    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-        weights = np.subtract(x, peak, out=out)
+    peak = np.maximum.reduce(masked, axis=axis, keepdims=True, initial=lowest)
+    with np.errstate(all="ignore"):
+        weights = np.subtract(masked, peak, out=None if masked is x else masked)
         np.exp(weights, out=weights)
     total = row_sums(weights) if axis in (-1, x.ndim - 1) else weights.sum(axis, keepdims=True)
     # The largest score adds e^0 = 1, so a total below 1 is that of a row without any: leave it 0.
-    return np.multiply(weights, 1 / np.maximum(total, 1), out=weights)
+    weights *= 1 / np.maximum(total, 1)
+    return weights
 
 
 def row_sums(x: np.ndarray) -> np.ndarray:

@@ -55,13 +55,13 @@ def test_softmax_holds_over_the_whole_range(dtype):
     assert softmax(np.zeros((2, 0), dtype)).shape == (2, 0)
 
 
-def test_softmax_writes_into_out_and_nowhere_else():
-    x = np.array([[1.0, 2.0], [3.0, 5.0]])
-    kept, out = x.copy(), np.empty_like(x)
-    assert softmax(x, out=out) is out
+def test_softmax_leaves_out_what_is_masked():
+    x = np.array([[math.log(3), 99.0, 0.0], [1.0, 2.0, 3.0]])
+    kept = x.copy()
+    where = np.array([[True, False, True], [False, False, False]])
+    np.testing.assert_allclose(softmax(x, where=where), [[0.75, 0, 0.25], [0, 0, 0]], atol=1e-15)
+    np.testing.assert_allclose(softmax(x, where=where[0])[1], softmax([1.0, -np.inf, 3.0]))
     np.testing.assert_array_equal(x, kept)
-    assert softmax(x, out=x) is x
-    np.testing.assert_array_equal(x, out)
 
 
 @laws
