@@ -19,7 +19,7 @@ from attention.randomness import stable_rng
 from attention.text import Tokens
 
 DATA = Path(__file__).with_name("data")
-WORD_VECTOR_WIDTH = 50
+MAX_WORD_WIDTH = 50
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +38,7 @@ class Embeddings:
         self.known.flags.writeable = False
 
 
-def word_embeddings(tokens: Tokens, d_model: int = WORD_VECTOR_WIDTH) -> Embeddings:
+def word_embeddings(tokens: Tokens, d_model: int = MAX_WORD_WIDTH) -> Embeddings:
     """Return the word vectors of `tokens`, (T, d_model), d_model from 1 to 50.
 
     At 50 they are GloVe's own numbers. Below, each is the word's first d_model coordinates along
@@ -49,15 +49,15 @@ def word_embeddings(tokens: Tokens, d_model: int = WORD_VECTOR_WIDTH) -> Embeddi
     A word outside the 20,000 gets a random vector that depends on the word alone and is drawn with
     the mean and covariance of the shipped ones; `known` is False for it.
     """
-    check_width(d_model, WORD_VECTOR_WIDTH)
+    check_width(d_model, MAX_WORD_WIDTH)
     words, place = distinct_words(tokens)
     row_of = vocabulary()
     known = np.array([word in row_of for word in words], dtype=bool)
-    vectors = np.empty((len(words), WORD_VECTOR_WIDTH), dtype=np.float32)
+    vectors = np.empty((len(words), MAX_WORD_WIDTH), dtype=np.float32)
     vectors[known] = word_vectors()[[row_of[word] for word in words if word in row_of]]
     for i in np.flatnonzero(~known):
         vectors[i] = stand_in(words[i])
-    if d_model < WORD_VECTOR_WIDTH:
+    if d_model < MAX_WORD_WIDTH:
         vectors = reduce_width(vectors, d_model)
     return Embeddings(X=vectors[place], known=known[place])
 
@@ -159,7 +159,7 @@ def reduce_width(vectors: np.ndarray, d_model: int) -> np.ndarray:
 def stand_in(word: str) -> np.ndarray:
     """Return a random vector (50,) for `word`: normal, with the word vectors' mean and spread."""
     mean, components, spread = word_components()
-    coordinates = stable_rng("word vector", word).standard_normal(WORD_VECTOR_WIDTH) * spread
+    coordinates = stable_rng("word vector", word).standard_normal(MAX_WORD_WIDTH) * spread
     return mean + coordinates @ components
 
 
