@@ -1,0 +1,536 @@
+"""Everything a person can set, in one frozen record, and its way into a link and back.
+
+`Scenario()` is the first screen. A person changes a `Scenario`; all else is derived from it by
+`attention.forward.forward`. Each field stands in one table of types (`FIELDS`), which reads a link,
+writes a link and checks values, so a value from a link meets the same limits as one from a form.
+"""
+
+import base64
+import binascii
+import dataclasses
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from attention.embeddings import WORD_VECTOR_WIDTH
+from attention.projections import SPREAD
+from attention.text import Tokens
+
+DEFAULT_SENTENCE = "The cat sat on the mat. It is eating now."
+MAX_SENTENCE = 1_000  # characters
+MAX_WIDTH = 1_024  # d_model; the page offers up to 64, an uploaded head may be wider
+MAX_HEAD = 128  # d_k and d_v
+MAX_SEED = 999_999_999
+MAX_EDITS = 500
+MAX_EDIT = 1e4  # absolute value of an edited cell
+MAX_LINK = 6_000  # characters of a query string; some proxies stop at 8 kB
+NONE_SELECTED = -1
+NUMBERS_VERSION = 1  # raised when a seed or a preset comes to mean other numbers
+
+EMBEDDINGS = ("words", "random", "one-hot", "uploaded")
+POSITIONS = ("none", "sinusoidal")
+CONVENTIONS = ("rows", "columns")
+DISTRIBUTIONS = ("normal", "uniform")
+MATRIX_NAMES = ("W_q", "W_k", "W_v")
+STAGES = ("embeddings", "Q", "K", "V", "scores", "scaled", "weights", "output")
+VECTOR_STAGES = ("embeddings", "Q", "K", "V", "output")
+HIDEABLE = ("sentence", "examples", "matrices", "randomize", "settings", "share", "arithmetic")
+
+_TRAINED = {"embedding": "words", "d_model": 50, "d_k": 32, "d_v": 32, "positions": "sinusoidal"}
+PRESETS: dict[str, dict[str, object]] = {  # trained weights -> the settings they were trained for
+    "coreference": _TRAINED,
+    "coreference-no-positions": _TRAINED | {"positions": "none"},
+    "grammar": _TRAINED,
+}
+MATRICES = (*PRESETS, "random", "identity")
+PRONOUNS = frozenset(
+    "it he she they him her them his hers its their theirs i me you we us".split()  # noqa: SIM905
+)
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """A float32 matrix that can be hashed and compared, as a frozen `Scenario` needs."""
+
+    shape: tuple[int, int]
+    data: bytes  # little-endian float32, row by row
+
+    @classmethod
+    def of(cls, array: np.ndarray) -> "Matrix":
+        """Keep a copy of a finite (rows, columns) array; ValueError otherwise."""
+        array = np.ascontiguousarray(array, dtype="<f4")
+        if array.ndim != 2 or not array.size or not np.isfinite(array).all():
+            raise ValueError(
+                f"a matrix needs two dimensions and finite numbers; this has shape {array.shape}"
+            )
+        return cls(array.shape, array.tobytes())
+
+    @property
+    def array(self) -> np.ndarray:
+        """The matrix as a read-only float32 array of shape `shape`."""
+        return (
+            np.frombuffer(self.data, dtype="<f4").reshape(self.shape).astype(np.float32, copy=False)
+        )
+
+
+@dataclass(frozen=True)
+class Edit:
+    """One cell of a weight matrix that a person set by hand; row and column count from 0."""
+
+    matrix: str
+    row: int
+    column: int
+    value: float
+
+
+# ---- the types a field can have: check(value) -> value, read(text) -> value, write(value) -> text
+
+
+@dataclass(frozen=True)
+class Choice:
+    options: tuple[str, ...]
+
+    def check(self, value):
+        if value not in self.options:
+            raise ValueError(f"expected one of {', '.join(self.options)}")
+        return value
+
+    def read(self, text: str):
+        return self.check(text)
+
+    write = staticmethod(str)
+
+
+@dataclass(frozen=True)
+class Whole:
+    low: int
+    high: int
+    optional: bool = False
+
+    def check(self, value):
+        if value is None and self.optional:
+            return None
+        if isinstance(value, bool) or not isinstance(value, int | np.integer):
+            raise ValueError("expected a whole number")
+        if not self.low <= value <= self.high:
+            raise ValueError(f"expected a whole number from {self.low} to {self.high}")
+        return int(value)
+
+    def read(self, text: str):
+        if not re.fullmatch(r"-?[0-9]{1,9}", text):
+            raise ValueError(f"expected a whole number from {self.low} to {self.high}")
+        return self.check(int(text))
+
+    write = staticmethod(str)
+
+
+@dataclass(frozen=True)
+class Number:
+    low: float
+    high: float
+
+    def check(self, value):
+        if isinstance(value, bool) or not isinstance(value, int | float | np.number):
+            raise ValueError("expected a number")
+        if not self.low <= value <= self.high:  # also false for NaN
+            raise ValueError(f"expected a number from {self.low:g} to {self.high:g}")
+        return float(value)
+
+    def read(self, text: str):
+        return self.check(_read_number(text))
+
+    write = staticmethod(lambda value: f"{value:g}")
+
+
+@dataclass(frozen=True)
+class Switch:
+    def check(self, value):
+        if not isinstance(value, bool | np.bool_):
+            raise ValueError("expected true or false")
+        return bool(value)
+
+    def read(self, text: str):
+        if text not in ("0", "1"):
+            raise ValueError("expected 0 or 1")
+        return text == "1"
+
+    write = staticmethod(lambda value: "1" if value else "0")
+
+
+@dataclass(frozen=True)
+class Text:
+    longest: int
+
+    def check(self, value):
+        if not isinstance(value, str):
+            raise ValueError("expected text")
+        if len(value) > self.longest:
+            raise ValueError(f"expected at most {self.longest} characters, found {len(value)}")
+        if any(0xD800 <= ord(character) <= 0xDFFF for character in value):
+            raise ValueError("expected text, found half a character (a lone surrogate)")
+        return value
+
+    def read(self, text: str):
+        return self.check(text)
+
+    write = staticmethod(str)
+
+
+@dataclass(frozen=True)
+class Names:
+    options: tuple[str, ...]
+
+    def check(self, value):
+        if not isinstance(value, tuple) or not set(value) <= set(self.options):
+            raise ValueError(f"expected names out of {', '.join(self.options)}")
+        return tuple(name for name in self.options if name in value)
+
+    def read(self, text: str):
+        return self.check(tuple(text.split(".")))
+
+    write = staticmethod(".".join)
+
+
+@dataclass(frozen=True)
+class OpenCell:
+    """A stage and a column, e.g. "Q.3": the vector cell whose arithmetic is open; "" is none."""
+
+    def check(self, value):
+        stages = "|".join(VECTOR_STAGES)
+        if value != "" and not re.fullmatch(rf"({stages})\.[0-9]{{1,4}}", str(value)):
+            raise ValueError(f"expected a stage and a column such as Q.3, stages {stages}")
+        return value
+
+    def read(self, text: str):
+        return self.check(text)
+
+    write = staticmethod(str)
+
+
+@dataclass(frozen=True)
+class Edits:
+    """Edited cells, in a link as `W_q.row.column.value`, joined by `~`; counting from 0."""
+
+    def check(self, value):
+        if not isinstance(value, tuple) or len(value) > MAX_EDITS:
+            raise ValueError(f"expected at most {MAX_EDITS} edited cells")
+        for edit in value:
+            if edit.matrix not in MATRIX_NAMES:
+                raise ValueError(f"expected one of {', '.join(MATRIX_NAMES)}")
+            if not (0 <= edit.row < MAX_WIDTH and 0 <= edit.column < MAX_HEAD):
+                raise ValueError(f"expected a row below {MAX_WIDTH} and a column below {MAX_HEAD}")
+            if not abs(edit.value) <= MAX_EDIT:
+                raise ValueError(f"expected cells from {-MAX_EDIT:g} to {MAX_EDIT:g}")
+        return value
+
+    def read(self, text: str):
+        return self.check(tuple(self._read_one(item) for item in text.split("~")[: MAX_EDITS + 1]))
+
+    def _read_one(self, item: str) -> Edit:
+        found = re.fullmatch(r"(W_[qkv])\.([0-9]{1,4})\.([0-9]{1,3})\.(.{1,24})", item)
+        if not found:
+            raise ValueError("expected cells such as W_q.0.2.1.5, joined by ~")
+        matrix, row, column, value = found.groups()
+        return Edit(matrix, int(row), int(column), _read_number(value))
+
+    def write(self, value):
+        return "~".join(f"{e.matrix}.{e.row}.{e.column}.{np.float32(e.value)}" for e in value)
+
+
+@dataclass(frozen=True)
+class Uploaded:
+    """A whole matrix, in a link as `ROWSxCOLUMNS.` and base64 of little-endian float32."""
+
+    highest: tuple[int, int] = (MAX_WIDTH, MAX_HEAD)
+
+    def check(self, value):
+        if value is None:
+            return None
+        if not isinstance(value, Matrix):
+            raise ValueError("expected a Matrix: use Matrix.of(array)")
+        if not all(1 <= n <= most for n, most in zip(value.shape, self.highest, strict=True)):
+            raise ValueError(
+                f"expected at most {self.highest[0]} rows and {self.highest[1]} columns, "
+                f"found {value.shape[0]} x {value.shape[1]}"
+            )
+        return value
+
+    def read(self, text: str):
+        found = re.fullmatch(r"([0-9]{1,4})x([0-9]{1,4})\.([A-Za-z0-9_-]+)", text)
+        if not found:
+            raise ValueError("expected ROWSxCOLUMNS. and base64 text")
+        rows, columns = int(found[1]), int(found[2])
+        try:
+            data = base64.urlsafe_b64decode(found[3] + "=" * (-len(found[3]) % 4))
+        except (binascii.Error, ValueError):
+            raise ValueError("expected base64 text") from None
+        if len(data) != 4 * rows * columns:
+            raise ValueError(
+                f"expected {4 * rows * columns} bytes for {rows} x {columns} numbers, "
+                f"found {len(data)}"
+            )
+        array = np.frombuffer(data, dtype="<f4")
+        if not (np.abs(array) <= MAX_EDIT).all():  # also false for NaN
+            raise ValueError(f"expected finite numbers from {-MAX_EDIT:g} to {MAX_EDIT:g}")
+        return self.check(Matrix((rows, columns), data))
+
+    def write(self, value: Matrix):
+        text = base64.urlsafe_b64encode(value.data).decode("ascii").rstrip("=")
+        return f"{value.shape[0]}x{value.shape[1]}.{text}"
+
+
+def _read_number(text: str) -> float:
+    if not re.fullmatch(r"-?[0-9]*\.?[0-9]+(e-?[0-9]{1,3})?", text) or len(text) > 24:
+        raise ValueError("expected a number such as -1.5")
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError("expected a finite number")
+    return number
+
+
+FIELDS = {
+    "sentence": Text(MAX_SENTENCE),
+    "matrices": Choice(MATRICES),
+    "unlocked": Switch(),
+    "seed": Whole(0, MAX_SEED),
+    "seed_q": Whole(0, MAX_SEED, optional=True),
+    "seed_k": Whole(0, MAX_SEED, optional=True),
+    "seed_v": Whole(0, MAX_SEED, optional=True),
+    "distribution": Choice(DISTRIBUTIONS),
+    "spread": Number(0.0, 10.0),
+    "embedding": Choice(EMBEDDINGS),
+    "embedding_seed": Whole(0, MAX_SEED),
+    "positions": Choice(POSITIONS),
+    "d_model": Whole(1, MAX_WIDTH),
+    "d_k": Whole(1, MAX_HEAD),
+    "d_v": Whole(1, MAX_HEAD),
+    "scaling": Switch(),
+    "causal": Switch(),
+    "convention": Choice(CONVENTIONS),
+    "query": Whole(0, 10_000, optional=True),
+    "key": Whole(NONE_SELECTED, 10_000, optional=True),
+    "cell": OpenCell(),
+    "edits": Edits(),
+    "W_q": Uploaded(),
+    "W_k": Uploaded(),
+    "W_v": Uploaded(),
+    "X": Uploaded((MAX_SENTENCE, MAX_WIDTH)),
+    "hide": Names(HIDEABLE),
+    "version": Whole(1, 9_999),
+}
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """All settings of the playground; the defaults are the first screen.
+
+    matrices: which weight matrices, one of `MATRICES`; the names in `PRESETS` were trained and need
+        the settings listed there unless `unlocked`.
+    seed, seed_q, seed_k, seed_v: of random matrices; the last three redraw one matrix alone.
+    spread: of random matrices, their standard deviation times the root of d_model.
+    embedding: one of `EMBEDDINGS`; "one-hot" is as wide as there are different words.
+    query, key: the selected row and column of the maps, counting from 0; None chooses
+        (`selection`), a key of -1 selects nothing.
+    cell: stage and column of an opened vector cell, e.g. "Q.3".
+    W_q, W_k, W_v (d_model, d_k or d_v) and X (T, d_model): uploaded matrices, as `Matrix`.
+    hide: controls that a teacher's link leaves out, out of `HIDEABLE`.
+    Raises ValueError that names the field, the value and what was expected.
+    """
+
+    sentence: str = DEFAULT_SENTENCE
+    matrices: str = "coreference"
+    unlocked: bool = False
+    seed: int = 1
+    seed_q: int | None = None
+    seed_k: int | None = None
+    seed_v: int | None = None
+    distribution: str = "normal"
+    spread: float = SPREAD
+    embedding: str = "words"
+    embedding_seed: int = 1
+    positions: str = "sinusoidal"
+    d_model: int = 50
+    d_k: int = 32
+    d_v: int = 32
+    scaling: bool = True
+    causal: bool = False
+    convention: str = "rows"
+    query: int | None = None
+    key: int | None = None
+    cell: str = ""
+    edits: tuple[Edit, ...] = ()
+    W_q: Matrix | None = None
+    W_k: Matrix | None = None
+    W_v: Matrix | None = None
+    X: Matrix | None = None
+    hide: tuple[str, ...] = ()
+    version: int = NUMBERS_VERSION
+
+    def __post_init__(self):
+        for name, kind in FIELDS.items():
+            try:
+                object.__setattr__(self, name, kind.check(getattr(self, name)))
+            except ValueError as problem:
+                raise ValueError(f"{name}={getattr(self, name)!r:.60}: {problem}") from None
+        if problem := _misfit(self):
+            raise ValueError(problem)
+
+    @property
+    def uploads(self) -> dict[str, Matrix]:
+        """The uploaded matrices by name, out of W_q, W_k, W_v and X."""
+        given = {name: getattr(self, name) for name in (*MATRIX_NAMES, "X")}
+        return {name: matrix for name, matrix in given.items() if matrix is not None}
+
+    @property
+    def preset(self) -> str | None:
+        """The trained weights in use, unless all three matrices were replaced."""
+        replaced = all(name in self.uploads for name in MATRIX_NAMES)
+        return self.matrices if self.matrices in PRESETS and not replaced else None
+
+    def replace(self, **changes) -> "Scenario":
+        """Return a copy with some fields changed, brought in line by `settle`."""
+        return settle(dataclasses.replace(self, **changes))
+
+
+def _misfit(scenario: Scenario) -> str | None:
+    """Say which uploaded matrices cannot stand together, with each other or with trained ones."""
+    shapes = {name: matrix.shape for name, matrix in scenario.uploads.items()}
+    trained = PRESETS.get(scenario.preset, {})
+    d_model = {name: shape[1 if name == "X" else 0] for name, shape in shapes.items()}
+    d_k = {name: shapes[name][1] for name in ("W_q", "W_k") if name in shapes}
+    d_v = {"W_v": shapes["W_v"][1]} if "W_v" in shapes else {}
+    for width, found in (("d_model", d_model), ("d_k", d_k), ("d_v", d_v)):
+        if width in trained and found:
+            found = found | {f"the {scenario.preset} weights": trained[width]}
+        if len(set(found.values())) > 1:
+            listed = ", ".join(f"{n} by {name}" for name, n in found.items())
+            return f"{width} must be one number, but it is given as {listed}"
+    return None
+
+
+def locked(scenario: Scenario) -> dict[str, object]:
+    """Return the fields that the chosen matrices fix, with the value each must have.
+
+    Trained weights fix what they were trained for; uploaded matrices and one-hot vectors fix
+    widths; identity matrices need d_k = d_v = d_model.
+    """
+    fixed: dict[str, object] = {}
+    if scenario.preset:
+        needs = PRESETS[scenario.preset]
+        fixed |= (
+            needs if not scenario.unlocked else {n: needs[n] for n in ("d_model", "d_k", "d_v")}
+        )
+    if scenario.X is not None:
+        fixed |= {"embedding": "uploaded", "d_model": scenario.X.shape[1]}
+    for name, width in (("W_q", "d_k"), ("W_k", "d_k"), ("W_v", "d_v")):
+        matrix = getattr(scenario, name)
+        if matrix is not None:
+            fixed |= {"d_model": matrix.shape[0], width: matrix.shape[1]}
+    if scenario.matrices == "identity" and not scenario.uploads.keys() & set(MATRIX_NAMES):
+        width = fixed.get("d_model", scenario.d_model)
+        fixed |= {"d_k": width, "d_v": width}
+    return fixed
+
+
+def settle(scenario: Scenario) -> Scenario:
+    """Bring fields in line that contradict the chosen matrices (see `locked`)."""
+    if scenario.embedding == "uploaded" and scenario.X is None:
+        scenario = dataclasses.replace(scenario, embedding="words")
+    if scenario.matrices not in PRESETS and scenario.unlocked:
+        scenario = dataclasses.replace(scenario, unlocked=False)
+    scenario = dataclasses.replace(scenario, **locked(scenario))
+    if scenario.embedding == "words" and scenario.d_model > WORD_VECTOR_WIDTH:
+        fixed = locked(scenario)
+        change = {"embedding": "random"} if "d_model" in fixed else {"d_model": WORD_VECTOR_WIDTH}
+        scenario = dataclasses.replace(scenario, **change)
+    return scenario
+
+
+def selection(scenario: Scenario, tokens: Tokens, weights: np.ndarray) -> tuple[int, int | None]:
+    """Return the selected (query, key), choosing where the scenario leaves it open.
+
+    The query is the first pronoun, else the last token; the key is where the query puts its
+    largest weight. weights: (T, T). A selection beyond the sentence counts as open; the key is
+    None when nothing is selected.
+    """
+    T = len(tokens)
+    query = scenario.query
+    if query is None or query >= T:
+        pronouns = (i for i, word in enumerate(tokens.words) if word in PRONOUNS)
+        query = next(pronouns, T - 1)
+    key = scenario.key
+    if key == NONE_SELECTED:
+        return query, None
+    if key is None or key >= T:
+        key = int(np.argmax(weights[query]))
+    return query, key
+
+
+# ---- link
+
+
+def to_link(scenario: Scenario) -> tuple[dict[str, str], tuple[str, ...]]:
+    """Return the parameters that restore a scenario, and what was too large for a link.
+
+    Values that equal the defaults stay out; anything else brings the version along.
+    """
+    default = Scenario()
+    params = {
+        name: kind.write(getattr(scenario, name))
+        for name, kind in FIELDS.items()
+        if name != "version" and getattr(scenario, name) != getattr(default, name)
+    }
+    params = {name: text for name, text in params.items() if text or name in ("sentence",)}
+    left_out = []
+    for name in ("X", "W_v", "W_k", "W_q", "edits"):  # what can be long, least telling first
+        length = sum(len(key) + len(text) + 2 for key, text in params.items())
+        if length > MAX_LINK and params.pop(name, None) is not None:
+            left_out.append(name)
+    if params:
+        params["version"] = str(scenario.version)
+    return params, tuple(reversed(left_out))
+
+
+def from_link(params: Mapping[str, str]) -> tuple[Scenario, tuple[str, ...]]:
+    """Return the scenario that a link describes, and a sentence for each setting that was ignored.
+
+    Everything in a link is hostile until checked: an unknown name, a wrong type, a value out of
+    range or too long falls back to the default, and is named.
+    """
+    values: dict[str, object] = {}
+    notes: list[str] = []
+    for name, text in params.items():
+        if name not in FIELDS:
+            notes.append(f"“{_short(name)}” in the link is not a setting of this app.")
+            continue
+        try:
+            values[name] = FIELDS[name].read(text)
+        except ValueError as problem:
+            notes.append(f"{name}=“{_short(text)}” in the link was ignored: {problem}.")
+    if values.get("version", NUMBERS_VERSION) != NUMBERS_VERSION:
+        notes.append(
+            f"The link was made by version {values['version']} of the numbers; this is version "
+            f"{NUMBERS_VERSION}, so random matrices may differ."
+        )
+    values["version"] = NUMBERS_VERSION
+    try:
+        given = Scenario(**values)
+    except ValueError as problem:
+        uploads = [name for name in (*MATRIX_NAMES, "X") if values.pop(name, None) is not None]
+        notes.append(f"{', '.join(uploads)} in the link were ignored: {problem}.")
+        given = Scenario(**values)
+    scenario = settle(given)
+    for name in values:
+        if getattr(scenario, name) != getattr(given, name):
+            notes.append(
+                f"{name}={getattr(given, name)} in the link was ignored: the other settings need "
+                f"{getattr(scenario, name)}."
+            )
+    return scenario, tuple(notes)
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 40 else text[:39] + "…"

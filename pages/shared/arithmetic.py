@@ -1,0 +1,258 @@
+"""Opens a cell into its arithmetic, with the numbers as they are printed.
+
+Every line recomputes from what stands on it: factors get the fewest decimals at which their printed
+product is the printed term, terms the fewest at which they add up to the printed result. Pure
+functions from a `ForwardPass`; the pages only show what comes out.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from attention.forward import ForwardPass
+from attention.scenario import VECTOR_STAGES
+from pages.shared.wording import number
+
+DECIMALS = 2  # of a result
+SHOWN = 5  # the largest terms that stand on the page; the rest on request
+MOST = 9  # decimals beyond float32
+
+
+@dataclass(frozen=True)
+class Term:
+    """One product of a sum, printed: left x right = product; `place` is its index in the sum."""
+
+    place: int
+    left: str
+    right: str
+    product: str
+
+
+@dataclass(frozen=True)
+class Sum:
+    """A sum of products, printed. The terms' printed products add up to `exact`, which rounds to
+    `result`. `terms` are in the order of the sum."""
+
+    terms: tuple[Term, ...]
+    exact: str
+    result: str
+
+    def largest(self, count: int = SHOWN) -> tuple[Term, ...]:
+        """The terms that contribute most, largest first."""
+        size = lambda term: -abs(_value(term.product))  # noqa: E731
+        return tuple(sorted(self.terms, key=size)[:count])
+
+    def rest(self, count: int = SHOWN) -> tuple[int, str]:
+        """How many terms are not among the `count` largest, and what those add up to."""
+        shown = {term.place for term in self.largest(count)}
+        others = [term.product for term in self.terms if term.place not in shown]
+        return len(others), _add(others)
+
+
+@dataclass(frozen=True)
+class Quotient:
+    """dividend ÷ divisor = result, as printed."""
+
+    dividend: str
+    divisor: str
+    result: str
+
+
+@dataclass(frozen=True)
+class Softmax:
+    """One weight: e^(score − max) ÷ the row's sum, as printed.
+
+    terms: e^(score − max) of each key that the query may look at, (place, exponent, power);
+    `total` is the sum of the printed powers. The weight is `power` ÷ `total` = `result`.
+    """
+
+    terms: tuple[tuple[int, str, str], ...]
+    power: str
+    exponent: str
+    largest: str
+    total: str
+    result: str
+
+    def others(self, key: int, count: int = 2) -> tuple[list[tuple[int, str]], int, str]:
+        """The largest powers besides `key`, how many more there are, and their sum."""
+        rest = sorted((t for t in self.terms if t[0] != key), key=lambda t: -_value(t[2]))
+        shown = [(place, power) for place, _, power in rest[:count]]
+        return shown, len(rest) - len(shown), _add([power for _, _, power in rest[count:]])
+
+
+def sum_of_products(left: np.ndarray, right: np.ndarray, total: float | None = None) -> Sum:
+    """Print Σ left·right, both (n,), so that the terms add up to the printed result.
+
+    total: the cell's own number (float32 adds in another order); it must agree with the sum to
+    the decimals printed.
+    """
+    left, right = np.asarray(left, np.float64), np.asarray(right, np.float64)
+    products = left * right
+    goal = float(products.sum()) if total is None else float(total)
+    for decimals in range(DECIMALS, MOST):
+        printed = np.round(products, decimals)
+        if round(float(printed.sum()), DECIMALS) + 0.0 == round(goal, DECIMALS) + 0.0:
+            break
+    terms = tuple(
+        _term(place, a, b, decimals)
+        for place, (a, b) in enumerate(zip(left.tolist(), right.tolist(), strict=True))
+    )
+    exact = _add([term.product for term in terms], decimals)
+    return Sum(terms, exact, number(goal, DECIMALS))
+
+
+def quotient(dividend: float, divisor: float) -> Quotient:
+    """Print dividend ÷ divisor with the fewest decimals at which the line recomputes."""
+    goal = round(dividend / divisor, DECIMALS)
+    a, b = _fewest(
+        (dividend, divisor), lambda p, q: q != 0 and round(p / q, DECIMALS) == goal, start=DECIMALS
+    )
+    return Quotient(a, b, number(goal, DECIMALS))
+
+
+def softmax_cell(scaled: np.ndarray, mask: np.ndarray | None, key: int) -> Softmax | None:
+    """Print the weight of `key` in one row of scaled scores (S,); None where it may not look.
+
+    mask: (S,) True = may attend. The row's largest score is subtracted first, which changes
+    nothing in the quotient and keeps every power at most 1.
+    """
+    scaled = np.asarray(scaled, np.float64)
+    allowed = np.ones(len(scaled), bool) if mask is None else np.asarray(mask, bool)
+    if not allowed[key]:
+        return None
+    largest = float(scaled[allowed].max())
+    places = np.flatnonzero(allowed)
+    exponents = scaled - largest
+    powers = np.exp(exponents)
+    goal = round(float(powers[key] / powers[allowed].sum()), 3)
+    for decimals in range(3, MOST):
+        printed = np.round(powers, decimals)
+        total = float(printed[allowed].sum())
+        if round(float(printed[key]) / total, 3) == goal:
+            break
+    terms = tuple(
+        (int(j), _exponent(float(exponents[j]), decimals), number(powers[j], decimals))
+        for j in places
+    )
+    total_text = _add([power for _, _, power in terms], decimals)
+    exponent = _exponent(float(exponents[key]), decimals)
+    return Softmax(
+        terms,
+        number(powers[key], decimals),
+        exponent,
+        number(largest, _places(exponent)),
+        total_text,
+        number(goal, 3),
+    )
+
+
+# ---- the cells of the playground
+
+
+def score(result: ForwardPass, query: int, key: int) -> Sum:
+    """q·k of one query and key."""
+    Q, K, scores = (_head(getattr(result.attention, name)) for name in ("Q", "K", "scores"))
+    return sum_of_products(Q[query], K[key], scores[query, key])
+
+
+def scaling(result: ForwardPass, query: int, key: int) -> Quotient:
+    """The score divided by the root of d_k."""
+    scores = _head(result.attention.scores)
+    divisor = math.sqrt(result.attention.K.shape[-1]) if result.scenario.scaling else 1.0
+    return quotient(float(scores[query, key]), divisor)
+
+
+def weight(result: ForwardPass, query: int, key: int) -> Softmax | None:
+    """The softmax of one row at one key; None where the query may not look."""
+    mask = result.attention.mask
+    T = len(result.tokens)
+    row = None if mask is None else np.broadcast_to(mask, (1, T, T))[0, query]
+    return softmax_cell(_head(result.attention.scaled)[query], row, key)
+
+
+def output(result: ForwardPass, query: int, column: int) -> Sum:
+    """Σ weight · v of one output cell: one term for each key."""
+    weights, V = _head(result.attention.weights), _head(result.attention.V)
+    return sum_of_products(
+        weights[query], V[:, column], _head(result.attention.output)[query, column]
+    )
+
+
+def vector_cell(result: ForwardPass, stage: str, row: int, column: int) -> Sum:
+    """The cell of an embedding, Q, K, V or output.
+
+    For Q, K and V the dot product of x with a column of W; for an embedding the word's vector plus
+    the position's, each times 1.
+    """
+    if stage == "output":
+        return output(result, row, column)
+    if stage == "embeddings":
+        parts = [result.embeddings[row, column]]
+        if result.positions is not None:
+            parts.append(result.positions[row, column])
+        return sum_of_products(np.array(parts), np.ones(len(parts)), result.X[row, column])
+    W = getattr(result.projections, f"W_{stage.lower()}")
+    cell = _head(getattr(result.attention, stage))[row, column]
+    return sum_of_products(result.X[row], W[:, column], cell)
+
+
+def opened(result: ForwardPass) -> tuple[str, int] | None:
+    """The stage and column of the opened vector cell, when the scenario names one that exists."""
+    if not result.scenario.cell:
+        return None
+    stage, column = result.scenario.cell.split(".")
+    width = stage_array(result, stage).shape[1]
+    return (stage, int(column)) if stage in VECTOR_STAGES and int(column) < width else None
+
+
+def stage_array(result: ForwardPass, stage: str) -> np.ndarray:
+    """The numbers of one stage: (T, D), (T, d_k), (T, d_v) or (T, T)."""
+    return result.X if stage == "embeddings" else _head(getattr(result.attention, stage))
+
+
+def _head(array: np.ndarray) -> np.ndarray:
+    return array[0] if array.ndim == 3 else array
+
+
+# ---- printing
+
+
+def _term(place: int, left: float, right: float, decimals: int) -> Term:
+    goal = round(left * right, decimals) + 0.0
+    a, b = _fewest((left, right), lambda p, q: round(p * q, decimals) + 0.0 == goal, start=3)
+    return Term(place, a, b, number(goal, decimals))
+
+
+def _fewest(values: tuple[float, float], recomputes, start: int) -> tuple[str, str]:
+    """Print two numbers with the fewest decimals, from `start`, at which the line recomputes."""
+    for decimals in range(start, MOST):
+        rounded = [round(value, decimals) for value in values]
+        if recomputes(*rounded):
+            break
+    return tuple(number(value, decimals) for value in values)
+
+
+def _exponent(exponent: float, decimals: int) -> str:
+    """Print an exponent with the fewest decimals at which e to it gives the printed power."""
+    goal = round(math.exp(exponent), decimals)
+    for places in range(2, MOST + 3):
+        if round(math.exp(round(exponent, places)), decimals) == goal:
+            break
+    return number(exponent, places)
+
+
+def _value(text: str) -> float:
+    return float(text.replace("−", "-"))
+
+
+def _places(text: str) -> int:
+    return len(text.partition(".")[2])
+
+
+def _add(texts: list[str], decimals: int | None = None) -> str:
+    """Add printed numbers exactly, in whole units of their last decimal."""
+    if decimals is None:
+        decimals = max((_places(text) for text in texts), default=DECIMALS)
+    units = sum(round(_value(text) * 10**decimals) for text in texts)
+    return number(units / 10**decimals, decimals)

@@ -1,0 +1,180 @@
+"""The frame around every page: navigation, the one shared `Scenario`, and the link to it.
+
+The scenario lives in the session; widgets and links only ask to change it (`change`). A page starts
+with `scenario = frame.begin()`. All plumbing between link, session and widgets is in this file.
+"""
+
+from collections.abc import Callable
+from urllib.parse import urlencode
+
+import streamlit as st
+from streamlit.runtime.scriptrunner import get_script_run_ctx
+
+from attention.scenario import Scenario, from_link, to_link
+
+TITLE = "Self-attention, touched"
+PAGES = (("playground", "Playground"),)  # file and title; the first is the default page
+
+SCENARIO = "_scenario"
+NOTES = "_notes"  # sentences about what was ignored or refused
+ACTED = "_acted"  # a widget changed something since the last run
+LINKED = "_linked"  # (page, link) of the last run
+TRAIL = "_trail"  # the browser's history as far as this session made it
+FRAMED = "_framed"  # this run came through app.py
+
+Link = tuple[tuple[str, str], ...]
+
+
+def navigation():
+    """Declare the pages; the one to run comes back."""
+    pages = [
+        st.Page(f"pages/{file}.py", title=title, url_path=file, default=place == 0)
+        for place, (file, title) in enumerate(PAGES)
+    ]
+    return st.navigation(pages, position="top")
+
+
+def run() -> None:
+    """Run the page that the address asks for: all that app.py does."""
+    st.set_page_config(page_title=TITLE, layout="wide", initial_sidebar_state="collapsed")
+    page = navigation()
+    follow_link(page.url_path)
+    st.session_state[FRAMED] = True
+    page.run()
+
+
+def begin() -> Scenario:
+    """Start a page: return the scenario, and show what was ignored or refused.
+
+    Streamlit's first run on a fresh server starts a page in `pages/` without app.py when the page
+    is asked for directly; then the pages are declared here and the run starts again through app.py.
+    """
+    if not st.session_state.pop(FRAMED, False):
+        navigation()
+        st.rerun()
+    notes = st.session_state.get(NOTES, ())
+    if notes:
+        with st.container(border=True, horizontal=True, vertical_alignment="center", key="notes"):
+            st.text("\n".join(notes), width="stretch")
+            st.button("Dismiss", on_click=_dismiss, type="tertiary")
+    return st.session_state[SCENARIO]
+
+
+def scenario() -> Scenario:
+    """The scenario as it is now."""
+    return st.session_state[SCENARIO]
+
+
+def change(**fields) -> None:
+    """Change fields of the scenario, from a widget's callback. What is refused is said, and the
+    scenario stays as it was."""
+    st.session_state[ACTED] = True
+    st.session_state[NOTES] = ()
+    try:
+        st.session_state[SCENARIO] = st.session_state[SCENARIO].replace(**fields)
+    except ValueError as problem:
+        say(f"Nothing was changed: {problem}.")
+
+
+def reset() -> None:
+    """Go back to the first screen."""
+    st.session_state[SCENARIO] = Scenario()
+    st.session_state[NOTES] = ()
+    st.session_state[ACTED] = True
+
+
+def say(*sentences: str) -> None:
+    """Show sentences at the top of the page until they are dismissed or something changes."""
+    st.session_state[NOTES] = (*st.session_state.get(NOTES, ()), *sentences)
+
+
+def acted() -> None:
+    """Tell that a widget acted without changing the scenario (a popover, a dialog)."""
+    st.session_state[ACTED] = True
+
+
+def bound(field: str, value=..., take: Callable | None = None) -> dict:
+    """Return key and callback that tie a widget to a field of the scenario.
+
+    The widget shows `value` (by default the field's own) and its change goes through `take(new)`
+    (by default `change(field=new)`). The widget's state is set only where it differs, so that fast
+    typing is never overwritten by an earlier run.
+    """
+    if value is ...:
+        value = getattr(st.session_state[SCENARIO], field)
+    if field not in st.session_state or st.session_state[field] != value:
+        st.session_state[field] = value
+
+    def on_change():
+        new = st.session_state[field]
+        if take is not None:
+            take(new)
+        else:
+            change(**{field: new})
+
+    return {"key": field, "on_change": on_change}
+
+
+def share_link() -> str:
+    """The whole address that restores what is on screen."""
+    params, _ = to_link(st.session_state[SCENARIO])
+    address = (st.context.url or "").partition("?")[0]
+    return f"{address}?{urlencode(params)}" if params else address
+
+
+def follow_link(page: str) -> None:
+    """Make session and address bar agree.
+
+    The address is read on arrival, on Back and Forward, and when it differs from what was written
+    last; never in a run that a widget started, since the browser may not have taken in the last
+    link yet. A click in the menu arrives without a link: the session goes on and writes its own.
+    """
+    state = st.session_state
+    given: Link = tuple(sorted(st.query_params.to_dict().items()))
+    fresh, went_back = SCENARIO not in state, _is_history_navigation()
+    widget = state.pop(ACTED, False)
+    arrived_bare = not given
+    trail = state.setdefault(TRAIL, [])
+    at = _nearest(trail, (page, given)) if went_back else None
+    passed_through = at is not None and trail[at][2]
+
+    if fresh or (not widget and _should_read(given, went_back and not passed_through)):
+        state[SCENARIO], state[NOTES] = from_link(dict(given))
+    params, _ = to_link(state[SCENARIO])
+    link: Link = tuple(sorted(params.items()))
+    if given != link or (widget and state.get(LINKED) != (page, link)):
+        st.query_params.from_dict(params)
+
+    state[LINKED] = (page, link)
+    if at is not None:
+        trail[at] = (page, link, False)
+        state["_at"] = at
+    elif not trail or trail[state["_at"]][:2] != (page, link):
+        del trail[state.get("_at", -1) + 1 :]
+        if arrived_bare and link:
+            trail.append((page, (), True))
+        trail.append((page, link, False))
+        del trail[:-400]
+        state["_at"] = len(trail) - 1
+
+
+def _should_read(given: Link, went_back: bool) -> bool:
+    last = st.session_state.get(LINKED, ("", ()))[1]
+    return went_back or (bool(given) and given != last)
+
+
+def _nearest(trail: list, entry: tuple[str, Link]) -> int | None:
+    """Where in the trail the browser went: the nearest place with this page and link."""
+    at = st.session_state.get("_at", 0)
+    places = [place for place, (*known, _) in enumerate(trail) if tuple(known) == entry]
+    return min(places, key=lambda place: abs(place - at), default=None)
+
+
+def _is_history_navigation() -> bool:
+    context = get_script_run_ctx()
+    return bool(context and context.is_history_navigation)
+
+
+def _dismiss() -> None:
+    st.session_state[NOTES] = ()
+    acted()

@@ -1,0 +1,305 @@
+"""The parts of the playground: the insight and its bars, the eight stages, the arithmetic."""
+
+import numpy as np
+import streamlit as st
+
+from attention.forward import ForwardPass
+from attention.scenario import NONE_SELECTED, STAGES, selection
+from pages.shared import arithmetic, explain, figures, matrices, stages
+from pages.shared.clicks import on_cell_click
+from pages.shared.frame import acted, bound, change
+from pages.shared.wording import distinct
+
+BANDS = (STAGES[:4], STAGES[4:])
+
+
+def chosen(result: ForwardPass) -> tuple[int, int | None]:
+    """The selected query and key of what is on screen."""
+    return selection(result.scenario, result.tokens, result.attention.weights[0])
+
+
+def insight(result: ForwardPass) -> None:
+    """Say what the chosen word looks at, and show its row as bars."""
+    left, right = st.columns(2, gap="small", vertical_alignment="bottom")
+    query, key = chosen(result)
+    texts = result.tokens.texts
+    row = result.attention.weights[0, query]
+    names = distinct(texts)
+    places = list(range(len(texts)))
+    with left:
+        with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+            st.selectbox(
+                "Query: the word that looks",
+                places,
+                format_func=names.__getitem__,
+                label_visibility="collapsed",
+                width=140,
+                **bound("query", query),
+            )
+            st.subheader(explain.claim(result, query, key), anchor=False, width="content")
+            st.selectbox(
+                "Key: the word that is looked at",
+                places,
+                index=None,
+                format_func=names.__getitem__,
+                placeholder="a word",
+                label_visibility="collapsed",
+                width=140,
+                **bound("key", key, take=_take_key),
+            )
+        st.markdown(f":gray[{explain.insight(result, query, key)}]")
+    with right:
+        height = 98 if len(texts) <= 14 else 112
+        figure = figures.bars(row, stages.palette(), texts=texts, chosen=key, height=height)
+        with st.container(key="row"):
+            st.plotly_chart(
+                figure,
+                key="row_chart",
+                theme=None,
+                config=figures.CONFIG,
+                alt=explain.row_alt(result, query),
+            )
+
+
+def _take_key(key: int | None) -> None:
+    change(key=NONE_SELECTED if key is None else key)
+
+
+def all_stages(result: ForwardPass) -> None:
+    """Show the eight stages: embeddings, Q, K, V above scores, scaled, weights, output."""
+    query, key = chosen(result)
+    limits = stages.limits(result)
+    colours = stages.palette()
+    for band in BANDS:
+        for column, stage in zip(st.columns(4, gap="small"), band, strict=True):
+            with column, st.container(gap="xxsmall"):
+                _header(result, stage, limits[stage])
+                figure = stages.stage_figure(result, stage, query, key, limits[stage], colours)
+                with st.container(key=stage):
+                    st.plotly_chart(
+                        figure,
+                        key=f"{stage}_chart",
+                        theme=None,
+                        config=figures.CONFIG,
+                        alt=explain.alt(result, stage),
+                    )
+
+
+def _header(result: ForwardPass, stage: str, limit: float) -> None:
+    button = stages.FORMULAS[stage][3]
+    with st.container(
+        horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"
+    ):
+        if not button:
+            st.markdown(stages.title(result, stage, None), width="content")
+            st.markdown(f":small[{stages.legend(stage, limit)}]", width="content")
+            return
+        st.markdown(stages.title(result, stage, limit), width="content")
+        if "matrices" not in result.scenario.hide:
+            matrices.edit_button(result, stage, button)
+
+
+def clicks(result: ForwardPass) -> None:
+    """Let a click on a cell open its arithmetic, and a second one let go."""
+    query, key = chosen(result)
+    by_column = result.scenario.convention == "columns"
+    cell = arithmetic.opened(result)
+
+    def take(stage: str, x: int, y: int) -> None:
+        if stage in stages.MAPS:
+            let_go = (y, x) == (query, key)
+            change(query=y, key=NONE_SELECTED if let_go else x, cell="")
+            return
+        row, column = (x, y) if by_column else (y, x)
+        held = query if stage in ("embeddings", "Q", "output") else key
+        if cell == (stage, column) and row == held:
+            change(cell="")
+        elif stage in ("K", "V"):
+            change(key=row, cell=f"{stage}.{column}")
+        else:
+            change(query=row, cell=f"{stage}.{column}")
+
+    on_cell_click(STAGES, take)
+
+
+def show_arithmetic(result: ForwardPass) -> None:
+    """Open the selected cells into their arithmetic, each sum under its stage."""
+    if "arithmetic" in result.scenario.hide:
+        return
+    query, key = chosen(result)
+    cell = arithmetic.opened(result)
+    with st.container(border=True, key="arithmetic"):
+        if cell and cell[0] != "output":
+            row = key if cell[0] in ("K", "V") else query
+            if row is not None:
+                _vector_section(result, cell[0], row, cell[1])
+                return
+        if key is None:
+            st.markdown(
+                ":gray[Nothing is open. Click a cell of any chart, or choose a word above.]"
+            )
+            return
+        column = cell[1] if cell else _telling_column(result, query)
+        score, scaling, weight, output = st.columns(4, gap="small")
+        with score:
+            _score_section(result, query, key)
+        with scaling:
+            _scaling_section(result, query, key)
+        with weight:
+            _weight_section(result, query, key)
+        with output:
+            _output_section(result, query, column)
+
+
+def _telling_column(result: ForwardPass, query: int) -> int:
+    """The output's largest column in this row."""
+    return int(np.argmax(np.abs(arithmetic.stage_array(result, "output")[query])))
+
+
+def _score_section(result: ForwardPass, query: int, key: int) -> None:
+    total = arithmetic.score(result, query, key)
+    q, k = explain.quoted(result, query), explain.quoted(result, key)
+    _heading(f":violet[q {q}] · :green[k {k}] = {total.result}", total, "score", ("q", "k"), None)
+    st.markdown(_lines(total, "violet", "green"))
+
+
+def _scaling_section(result: ForwardPass, query: int, key: int) -> None:
+    line = arithmetic.scaling(result, query, key)
+    d_k = result.attention.K.shape[-1]
+    if not result.scenario.scaling:
+        st.markdown(f"**÷ 1 = {line.result}**")
+        st.markdown(":gray[Scaling is off: the scores go into the softmax as they are.]")
+        return
+    st.markdown(f"**÷ $\\sqrt{{{d_k}}}$ = {line.result}**")
+    st.markdown(
+        f"{line.dividend} ÷ {line.divisor} = {line.result}  \n:gray[{d_k} products of unit-spread "
+        f"numbers add up to a spread of √{d_k}; dividing brings it back to 1.]"
+    )
+
+
+def _weight_section(result: ForwardPass, query: int, key: int) -> None:
+    opened = arithmetic.weight(result, query, key)
+    if opened is None:
+        st.markdown("**masked: weight 0**")
+        st.markdown(
+            ":gray[The mask sets this score to −∞ before the softmax, and $e^{-\\infty}=0$.]"
+        )
+        return
+    shown, more, rest = opened.others(key)
+    parts = [f"{opened.power} {explain.quoted(result, key)}"]
+    parts += [f"{power} {explain.quoted(result, place)}" for place, power in shown]
+    if more:
+        parts.append(f"{rest} :gray[({more} more)]")
+    st.markdown(f"**$e^{{{opened.exponent}}}$ ÷ row sum = {opened.result}**")
+    st.markdown(
+        f"{' + '.join(parts)} = {opened.total}  \n{opened.power} ÷ {opened.total} = "
+        f"{opened.result}  \n:gray[{opened.exponent} is the scaled score less the row’s largest, "
+        f"{opened.largest}; the quotient stays the same.]"
+    )
+
+
+def _output_section(result: ForwardPass, query: int, column: int) -> None:
+    total = arithmetic.output(result, query, column)
+    names = distinct(result.tokens.texts)
+    _heading(
+        f"Σ weight × :orange[v], column {column} = {total.result}",
+        total,
+        "output",
+        ("weight", "v"),
+        names,
+    )
+    st.markdown(_lines(total, None, "orange", lambda place: explain.quoted(result, place), shown=3))
+
+
+def _vector_section(result: ForwardPass, stage: str, row: int, column: int) -> None:
+    total = arithmetic.vector_cell(result, stage, row, column)
+    word = explain.quoted(result, row)
+    if stage == "embeddings":
+        _embedding_section(result, total, word, column)
+        return
+    hue = {"Q": "violet", "K": "green", "V": "orange"}[stage]
+    letter = stage.lower()
+    _heading(
+        f":{hue}[{letter} {word}], column {column} = x {word} · column {column} of $W_{letter}$ = "
+        f"{total.result}",
+        total,
+        letter,
+        ("x", f"W_{letter}"),
+        None,
+        closes=True,
+    )
+    st.markdown(_lines(total, None, hue, shown=14, per_line=5))
+
+
+def _embedding_section(result: ForwardPass, total, word: str, column: int) -> None:
+    left, right = st.columns([4, 1])
+    with right:
+        _close_button()
+    with left:
+        st.markdown(f"**x {word}, column {column} = {total.result}**")
+        parts = [f"{total.terms[0].product} (the word’s vector)"]
+        if len(total.terms) > 1:
+            parts.append(f"{total.terms[1].product} (its position, {_position(result, column)})")
+        rounded = "" if total.exact == total.result else f" → {total.result}"
+        st.markdown(f"{' + '.join(parts)} = {total.exact}{rounded}")
+
+
+def _position(result: ForwardPass, column: int) -> str:
+    wave = "cos" if column % 2 else "sin"
+    return f"{wave} of its place ÷ 10000^({column - column % 2}/{result.X.shape[1]})"
+
+
+def _heading(text: str, total, name: str, sides, labels, closes: bool = False) -> None:
+    """A section's heading, with a button that lists all terms, and one that lets go."""
+    with st.container(
+        horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"
+    ):
+        st.markdown(f"**{text}**", width="content")
+        if len(total.terms) > arithmetic.SHOWN:
+            st.button(
+                "All terms",
+                key=f"all_terms_{name}",
+                type="tertiary",
+                on_click=acted,
+                help=f"All {len(total.terms)} terms of this sum",
+            )
+            if st.session_state[f"all_terms_{name}"]:
+                _all_terms(text, total, sides, labels)
+        if closes:
+            _close_button()
+
+
+def _close_button() -> None:
+    st.button("Close", key="close_cell", type="tertiary", on_click=change, kwargs={"cell": ""})
+
+
+@st.dialog("All terms", width="medium")
+def _all_terms(text: str, total, sides: tuple[str, str], labels: list[str] | None) -> None:
+    st.markdown(f"**{text}**")
+    rows = {
+        "": [labels[t.place] if labels else str(t.place) for t in total.terms],
+        sides[0]: [t.left for t in total.terms],
+        sides[1]: [t.right for t in total.terms],
+        "product": [t.product for t in total.terms],
+    }
+    st.dataframe(rows, hide_index=True, height=420)
+    st.text(
+        f"The {len(total.terms)} products add up to {total.exact}"
+        + (f", which rounds to {total.result}." if total.exact != total.result else ".")
+    )
+
+
+def _lines(total, left, right, name=None, shown: int = arithmetic.SHOWN, per_line: int = 2) -> str:
+    """Print a sum's largest terms, a few a line, the rest as one, and what they add up to."""
+    parts = []
+    for term in total.largest(shown):
+        a = f":{left}[{term.left}]" if left else term.left
+        label = f" {name(term.place)}" if name else ""
+        parts.append(f"{a} × :{right}[{term.right}]{label} = {term.product}")
+    more, rest = total.rest(shown)
+    if more:
+        parts.append(f":gray[{more} more] = {rest}")
+    rounded = "" if total.exact == total.result else f" → {total.result}"
+    parts.append(f":gray[sum] {total.exact}{rounded}")
+    lines = [parts[i : i + per_line] for i in range(0, len(parts), per_line)]
+    return "  \n".join(" &emsp; ".join(line) for line in lines)
