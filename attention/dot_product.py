@@ -5,12 +5,12 @@ softmax(QKᵀ/√d_k)·V, Vaswani et al. 2017, eq. 1. Queries run down the rows,
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
-from attention.functions import as_floats, read_only, row_sums, softmax
+from attention.functions import as_floats, read_only, softmax
 from attention.masks import band, check_window
 
 # `memory_efficient_attention` holds the scores of so many queries and keys at a time: 512 KiB in
@@ -44,13 +44,10 @@ class AttentionTrace:
     output: np.ndarray
 
     def __post_init__(self) -> None:
-        for name in _STAGES:
-            array = getattr(self, name)
+        stages = vars(self)
+        for name, array in stages.items():
             if array is not None:
-                object.__setattr__(self, name, read_only(array))
-
-
-_STAGES = tuple(field.name for field in fields(AttentionTrace))
+                stages[name] = read_only(array)
 
 
 def scaled_dot_product_attention(
@@ -125,7 +122,7 @@ def _attend_in_blocks(
         new_peak = np.maximum(peak, masked.max(axis=-1, keepdims=True))  # (t, 1)
         fade = np.exp(peak - new_peak)
         terms = np.exp(masked - new_peak)
-        total = total * fade + row_sums(terms)  # (t, 1)
+        total = total * fade + terms.sum(axis=-1, keepdims=True)  # (t, 1)
         mixed = mixed * fade + _per_head(rules.product, terms, V[..., block, :])  # (t, d_v)
         peak = new_peak
     return mixed / np.maximum(total, 1)  # below 1 only if there is nothing, as in `softmax`
@@ -219,16 +216,17 @@ def _leading_axes(Q: np.ndarray, K: np.ndarray) -> tuple[int, ...]:
 def _heads(Q, K, V, mask) -> Iterator[tuple]:
     """Yield the heads one by one as (index, Q, K, V, mask), or all at once if they are small."""
     lead, T, S = _leading_axes(Q, K), Q.shape[-2], K.shape[-2]
-    if math.prod(lead) * T * S <= BLOCK_QUERIES * BLOCK_KEYS:
+    if not lead or math.prod(lead) * T * S <= BLOCK_QUERIES * BLOCK_KEYS:
         yield ..., Q, K, V, mask
         return
-    share = _count_heads(Q) // _count_heads(K)
+    *batch, H = lead
+    H_kv = _count_heads(K)
     Q = np.broadcast_to(Q, (*lead, *Q.shape[-2:]))
-    K, V = (np.broadcast_to(x, (*lead[:-1], *x.shape[-3:])) for x in (K, V))
+    K, V = (np.broadcast_to(x, (*batch, H_kv, *x.shape[-2:])) for x in (K, V))
     mask = None if mask is None else np.broadcast_to(mask, (*lead, T, S))
-    for head in np.ndindex(lead):
-        kv = (*head[:-1], head[-1] // share) if K.ndim > 2 else ()
-        yield head, Q[head], K[kv], V[kv], None if mask is None else mask[head]
+    for *b, h in np.ndindex(lead):
+        kv = (*b, h * H_kv // H)
+        yield (*b, h), Q[*b, h], K[kv], V[kv], None if mask is None else mask[*b, h]
 
 
 def _blocks(start: int, stop: int, size: int) -> Iterator[slice]:
@@ -320,18 +318,22 @@ def _check_number(name: str, number) -> float:
 
 
 def _product_for(Q: np.ndarray, K: np.ndarray, V: np.ndarray) -> Callable:
-    """Return np.matmul, or `_held_product` where QKᵀ or a sum of values might leave the range."""
-    q, k, v = (_largest(name, array) for name, array in (("Q", Q), ("K", K), ("V", V)))
-    within = max(q * k * Q.shape[-1], v * V.shape[-2]) < float(np.finfo(Q.dtype).max)
-    return np.matmul if within else _held_product
+    """Return np.matmul, or `_held_product` where numbers are so large that it might overflow.
 
-
-def _largest(name: str, array: np.ndarray) -> float:
-    largest = float(np.abs(array).max(initial=0))
-    if not math.isfinite(largest):
-        cell = tuple(int(index) for index in np.argwhere(~np.isfinite(array))[0])
-        raise ValueError(f"{name} has {array[cell]} at {list(cell)}; every number must be finite.")
-    return largest
+    (q·k)² <= (q·q)(k·k), so no score is too large while the sums of all squares are not; these are
+    much quicker to get than the largest score.
+    """
+    squares = sum(float(np.vdot(array, array)) for array in (Q, K, V))
+    if math.isfinite(squares):
+        return np.matmul
+    for name, array in (("Q", Q), ("K", K), ("V", V)):
+        finite = np.isfinite(array)
+        if not finite.all():
+            cell = tuple(int(index) for index in np.argwhere(~finite)[0])
+            raise ValueError(
+                f"{name} has {array[cell]} at {list(cell)}; every number must be finite."
+            )
+    return _held_product
 
 
 def _transposed(it_is: bool) -> str:

@@ -8,6 +8,8 @@ stand beside.
 import numpy as np
 from numpy.polynomial.chebyshev import chebval
 
+_SINGLE, _DOUBLE = {np.dtype(np.float32)}, {np.dtype(np.float64)}
+
 
 def as_floats(*arrays) -> list[np.ndarray]:
     """Return the arrays in one common floating type: float32 or float64.
@@ -17,6 +19,8 @@ def as_floats(*arrays) -> list[np.ndarray]:
     """
     arrays = [np.asarray(array) for array in arrays]
     dtypes = {array.dtype for array in arrays}
+    if dtypes in (_SINGLE, _DOUBLE):
+        return arrays
     if any(dtype.kind not in "fiub" for dtype in dtypes):
         given = ", ".join(sorted(str(dtype) for dtype in dtypes))
         raise TypeError(f"Expected arrays of real numbers, float32 or float64; got {given}.")
@@ -46,15 +50,10 @@ def softmax(x, axis: int = -1, *, where=None) -> np.ndarray:
     with np.errstate(all="ignore"):
         weights = np.subtract(masked, peak, out=None if masked is x else masked)
         np.exp(weights, out=weights)
-    total = row_sums(weights) if axis in (-1, x.ndim - 1) else weights.sum(axis, keepdims=True)
+    total = weights.sum(axis=axis, keepdims=True)
     # The largest score adds e^0 = 1, so a total below 1 is that of a row without any: leave it 0.
-    weights *= 1 / np.maximum(total, 1)
+    weights /= np.maximum(total, 1)
     return weights
-
-
-def row_sums(x: np.ndarray) -> np.ndarray:
-    """Sum the last axis and keep it, as a product with ones: 2-3 times the speed of `sum`."""
-    return x @ np.ones((x.shape[-1], 1), x.dtype)
 
 
 def layer_norm(x, gain, bias, eps: float = 1e-5) -> np.ndarray:
