@@ -110,6 +110,7 @@ def test_a_blank_sentence_has_no_tokens(sentence):
         ("STRASSE", "strasse"),
         ("straße", "strasse"),
         ("ΟΔΟΣ", "οδοσ"),
+        ("α\u0345\u0301", "ά\u03b9"),  # marks in another order than Unicode's
         ("O’Clock", "o'clock"),
         ("OʼCLOCK", "o'clock"),
         ("’", "'"),
