@@ -4,6 +4,9 @@ import numpy as np
 import pytest
 
 from attention import projections
+from attention.embeddings import word_embeddings
+from attention.multi_head import multi_head_attention
+from attention.positions import sinusoidal_positions
 from attention.projections import (
     Projections,
     identity_projections,
@@ -11,6 +14,13 @@ from attention.projections import (
     preset_names,
     random_matrix,
     random_projections,
+)
+from attention.text import tokenize
+
+SENTENCES = (
+    "The cat sat on the mat. It is eating now.",
+    "The animal didn't cross the street because it was too tired.",
+    "Anna thanked her teacher, and then she went home by train.",
 )
 
 
@@ -101,6 +111,25 @@ def test_one_matrix_drawn_alone_is_the_one_drawn_together():
 def test_more_rows_keep_the_direction_of_the_earlier_ones():
     small, large = random_matrix("W_k", 4, 3, seed=2), random_matrix("W_k", 9, 3, seed=2)
     np.testing.assert_allclose(small * 4**0.5, large[:4] * 9**0.5, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("d_model", "low", "high"), [(50, 1.3, 1.7), (16, 2.0, 2.6), (8, 2.6, 3.4)]
+)
+@pytest.mark.parametrize("distribution", ["normal", "uniform"])
+def test_default_spread_gives_maps_that_can_be_read(d_model, low, high, distribution):
+    spreads, largest = [], []
+    for sentence in SENTENCES:
+        vectors = word_embeddings(tokenize(sentence), d_model).X
+        X = vectors + sinusoidal_positions(*vectors.shape)
+        for seed in range(40):
+            p = random_projections(d_model, 8, seed=seed, distribution=distribution)
+            trace = multi_head_attention(X, p)
+            spreads.append(trace.scaled.std(axis=-1).mean())
+            largest.extend(trace.weights.max(axis=-1).ravel())
+    assert low < np.mean(spreads) < high
+    assert 0.35 < np.mean(largest) < 0.7  # flat would be about 0.1
+    assert np.mean(np.array(largest) > 0.95) < 0.2
 
 
 # ---- identity and presets
