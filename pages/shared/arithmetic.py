@@ -63,22 +63,22 @@ class Quotient:
 class Softmax:
     """One weight: e^(score − max) ÷ the row's sum, as printed.
 
-    terms: e^(score − max) of each key that the query may look at, (place, exponent, power);
-    `total` is the sum of the printed powers. The weight is `power` ÷ `total` = `result`.
+    terms: e^(score − max) of each key that the query may look at, (place, power); `total` is the
+    sum of the printed powers. exponent = scaled − largest; power ÷ total = result.
     """
 
-    terms: tuple[tuple[int, str, str], ...]
-    power: str
-    exponent: str
+    terms: tuple[tuple[int, str], ...]
+    scaled: str
     largest: str
+    exponent: str
+    power: str
     total: str
     result: str
 
     def others(self, key: int, count: int = 2) -> tuple[list[tuple[int, str]], int, str]:
         """The largest powers besides `key`, how many more there are, and their sum."""
-        rest = sorted((t for t in self.terms if t[0] != key), key=lambda t: -_value(t[2]))
-        shown = [(place, power) for place, _, power in rest[:count]]
-        return shown, len(rest) - len(shown), _add([power for _, _, power in rest[count:]])
+        rest = sorted((t for t in self.terms if t[0] != key), key=lambda term: -_value(term[1]))
+        return rest[:count], len(rest[count:]), _add([power for _, power in rest[count:]])
 
 
 def sum_of_products(left: np.ndarray, right: np.ndarray, total: float | None = None) -> Sum:
@@ -123,26 +123,22 @@ def softmax_cell(scaled: np.ndarray, mask: np.ndarray | None, key: int) -> Softm
         return None
     largest = float(scaled[allowed].max())
     places = np.flatnonzero(allowed)
-    exponents = scaled - largest
-    powers = np.exp(exponents)
+    powers = np.exp(scaled - largest)
     goal = round(float(powers[key] / powers[allowed].sum()), 3)
     for decimals in range(3, MOST):
         printed = np.round(powers, decimals)
         total = float(printed[allowed].sum())
         if round(float(printed[key]) / total, 3) == goal:
             break
-    terms = tuple(
-        (int(j), _exponent(float(exponents[j]), decimals), number(powers[j], decimals))
-        for j in places
-    )
-    total_text = _add([power for _, _, power in terms], decimals)
-    exponent = _exponent(float(exponents[key]), decimals)
+    terms = tuple((int(j), number(powers[j], decimals)) for j in places)
+    exponent, scaled_text, largest_text = _exponent(float(scaled[key]), largest, decimals)
     return Softmax(
         terms,
-        number(powers[key], decimals),
+        scaled_text,
+        largest_text,
         exponent,
-        number(largest, _places(exponent)),
-        total_text,
+        number(powers[key], decimals),
+        _add([power for _, power in terms], decimals),
         number(goal, 3),
     )
 
@@ -233,13 +229,14 @@ def _fewest(values: tuple[float, float], recomputes, start: int) -> tuple[str, s
     return tuple(number(value, decimals) for value in values)
 
 
-def _exponent(exponent: float, decimals: int) -> str:
-    """Print an exponent with the fewest decimals at which e to it gives the printed power."""
-    goal = round(math.exp(exponent), decimals)
-    for places in range(2, MOST + 3):
-        if round(math.exp(round(exponent, places)), decimals) == goal:
+def _exponent(scaled: float, largest: float, decimals: int) -> tuple[str, str, str]:
+    """Print scaled − largest with the fewest decimals at which e to it gives the printed power."""
+    goal = round(math.exp(scaled - largest), decimals)
+    for places in range(DECIMALS, MOST + 3):
+        exponent = round(scaled, places) - round(largest, places)
+        if round(math.exp(exponent), decimals) == goal:
             break
-    return number(exponent, places)
+    return number(exponent, places), number(scaled, places), number(largest, places)
 
 
 def _value(text: str) -> float:

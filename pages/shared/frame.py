@@ -119,6 +119,7 @@ def share_link() -> str:
     """The whole address that restores what is on screen."""
     params, _ = to_link(st.session_state[SCENARIO])
     address = (st.context.url or "").partition("?")[0]
+    address += "/" if address.count("/") == 2 else ""
     return f"{address}?{urlencode(params)}" if params else address
 
 

@@ -5,7 +5,7 @@ import pandas as pd
 import streamlit as st
 
 from attention.files import READABLE, write_matrices
-from attention.forward import ForwardPass, base_matrix
+from attention.forward import ForwardPass, project
 from attention.scenario import MATRIX_NAMES, MAX_EDIT, Edit
 from pages.shared import figures, stages
 from pages.shared.frame import acted, change, scenario
@@ -20,7 +20,10 @@ OFFER = "_upload_offer"
 def edit_button(result: ForwardPass, stage: str, label: str) -> None:
     """Show the button that opens a stage's dialog; open it when it was pressed."""
     if st.button(label, key=f"edit_{stage}", type="tertiary", on_click=_start):
-        (_embeddings_dialog if stage == "embeddings" else _matrix_dialog)(result, stage)
+        show, title = _matrix_dialog, f"Weight matrix $W_{stage.lower()}$"
+        if stage == "embeddings":
+            show, title = _embeddings_dialog, "Embeddings"
+        st.dialog(title, width="large", on_dismiss="rerun")(show)(result, stage)
 
 
 def _start() -> None:
@@ -39,14 +42,10 @@ def _set(**fields) -> None:
     _forget_grid()
 
 
-@st.dialog("Weight matrix", width="large", on_dismiss="rerun")
 def _matrix_dialog(result: ForwardPass, stage: str) -> None:
     name = f"W_{stage.lower()}"
-    base = base_matrix(name, scenario(), result.X.shape[1])
-    W = np.array(base)
-    for edit in scenario().edits:
-        if edit.matrix == name and edit.row < W.shape[0] and edit.column < W.shape[1]:
-            W[edit.row, edit.column] = edit.value
+    current = project(scenario(), result.X.shape[1])
+    W = getattr(current, name)
     by_column = scenario().convention == "columns"
     shown = W.T if by_column else W
     side = "d_v" if name == "W_v" else "d_k"
@@ -92,15 +91,9 @@ def _matrix_dialog(result: ForwardPass, stage: str) -> None:
                 ),
                 help=f"Return to {name} as it was chosen under Matrices",
             )
-    _files(result, name, {n: getattr(_current(result), n) for n in MATRIX_NAMES})
+    _files(result, name, {n: getattr(current, n) for n in MATRIX_NAMES})
     if st.button("Done", type="primary", on_click=acted):
         st.rerun()
-
-
-def _current(result: ForwardPass):
-    from attention.forward import project
-
-    return project(scenario(), result.X.shape[1])
 
 
 def _is_changed(name: str) -> bool:
@@ -220,7 +213,6 @@ def _show_offer() -> None:
             )
 
 
-@st.dialog("Embeddings", width="medium", on_dismiss="rerun")
 def _embeddings_dialog(result: ForwardPass, stage: str) -> None:
     T = len(result.tokens)
     embedding_controls()
@@ -230,7 +222,7 @@ def _embeddings_dialog(result: ForwardPass, stage: str) -> None:
         f"Upload vectors of your own: {T} rows, one for each word, {result.X.shape[1]} columns",
         type=[extension[1:] for extension in READABLE],
         key=key,
-        on_change=lambda: _take_vectors(st.session_state[key], shapes),
+        on_change=lambda: _take_file(st.session_state[key], "X", shapes),
     )
     _show_offer()
     with st.container(horizontal=True):
@@ -251,7 +243,3 @@ def _embeddings_dialog(result: ForwardPass, stage: str) -> None:
         )
         if st.button("Done", key="done_X", type="primary", on_click=acted):
             st.rerun()
-
-
-def _take_vectors(uploaded, shapes) -> None:
-    _take_file(uploaded, "X", shapes)

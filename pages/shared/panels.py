@@ -117,7 +117,7 @@ def clicks(result: ForwardPass) -> None:
         elif stage in ("K", "V"):
             change(key=row, cell=f"{stage}.{column}")
         else:
-            change(query=row, cell=f"{stage}.{column}")
+            change(query=row, cell=f"{stage}.{column}", **({"key": None} if key is None else {}))
 
     on_cell_click(STAGES, take)
 
@@ -141,13 +141,13 @@ def show_arithmetic(result: ForwardPass) -> None:
             return
         column = cell[1] if cell else _telling_column(result, query)
         score, scaling, weight, output = st.columns(4, gap="small")
-        with score:
+        with score, st.container(gap="xxsmall"):
             _score_section(result, query, key)
-        with scaling:
+        with scaling, st.container(gap="xxsmall"):
             _scaling_section(result, query, key)
-        with weight:
+        with weight, st.container(gap="xxsmall"):
             _weight_section(result, query, key)
-        with output:
+        with output, st.container(gap="xxsmall"):
             _output_section(result, query, column)
 
 
@@ -160,7 +160,7 @@ def _score_section(result: ForwardPass, query: int, key: int) -> None:
     total = arithmetic.score(result, query, key)
     q, k = explain.quoted(result, query), explain.quoted(result, key)
     _heading(f":violet[q {q}] · :green[k {k}] = {total.result}", total, "score", ("q", "k"), None)
-    st.markdown(_lines(total, "violet", "green"))
+    st.markdown(_lines(total, "violet", "green", shown=4))
 
 
 def _scaling_section(result: ForwardPass, query: int, key: int) -> None:
@@ -172,8 +172,11 @@ def _scaling_section(result: ForwardPass, query: int, key: int) -> None:
         return
     st.markdown(f"**÷ $\\sqrt{{{d_k}}}$ = {line.result}**")
     st.markdown(
-        f"{line.dividend} ÷ {line.divisor} = {line.result}  \n:gray[{d_k} products of unit-spread "
-        f"numbers add up to a spread of √{d_k}; dividing brings it back to 1.]"
+        _small(
+            f"{line.dividend} ÷ {line.divisor} = {line.result}",
+            f":gray[{d_k} products of unit-spread numbers add up to a spread of √{d_k}; "
+            "dividing brings it back to 1.]",
+        )
     )
 
 
@@ -185,16 +188,19 @@ def _weight_section(result: ForwardPass, query: int, key: int) -> None:
             ":gray[The mask sets this score to −∞ before the softmax, and $e^{-\\infty}=0$.]"
         )
         return
-    shown, more, rest = opened.others(key)
+    shown, more, rest = opened.others(key, 1)
     parts = [f"{opened.power} {explain.quoted(result, key)}"]
     parts += [f"{power} {explain.quoted(result, place)}" for place, power in shown]
     if more:
         parts.append(f"{rest} :gray[({more} more)]")
     st.markdown(f"**$e^{{{opened.exponent}}}$ ÷ row sum = {opened.result}**")
     st.markdown(
-        f"{' + '.join(parts)} = {opened.total}  \n{opened.power} ÷ {opened.total} = "
-        f"{opened.result}  \n:gray[{opened.exponent} is the scaled score less the row’s largest, "
-        f"{opened.largest}; the quotient stays the same.]"
+        _small(
+            f"{' + '.join(parts)} = {opened.total}",
+            f"{opened.power} ÷ {opened.total} = {opened.result}",
+            f":gray[exponent: {opened.scaled} − {opened.largest}, the row’s largest score. "
+            "Subtracting it changes no quotient.]",
+        )
     )
 
 
@@ -255,18 +261,17 @@ def _heading(text: str, total, name: str, sides, labels, closes: bool = False) -
         horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"
     ):
         st.markdown(f"**{text}**", width="content")
-        if len(total.terms) > arithmetic.SHOWN:
-            st.button(
+        with st.container(horizontal=True, width="content", gap="medium"):
+            if len(total.terms) > arithmetic.SHOWN and st.button(
                 "All terms",
                 key=f"all_terms_{name}",
                 type="tertiary",
                 on_click=acted,
                 help=f"All {len(total.terms)} terms of this sum",
-            )
-            if st.session_state[f"all_terms_{name}"]:
+            ):
                 _all_terms(text, total, sides, labels)
-        if closes:
-            _close_button()
+            if closes:
+                _close_button()
 
 
 def _close_button() -> None:
@@ -302,4 +307,8 @@ def _lines(total, left, right, name=None, shown: int = arithmetic.SHOWN, per_lin
     rounded = "" if total.exact == total.result else f" → {total.result}"
     parts.append(f":gray[sum] {total.exact}{rounded}")
     lines = [parts[i : i + per_line] for i in range(0, len(parts), per_line)]
-    return "  \n".join(" &emsp; ".join(line) for line in lines)
+    return _small(*(" &emsp; ".join(line) for line in lines))
+
+
+def _small(*lines: str) -> str:
+    return "  \n".join(f":small[{line}]" for line in lines)
