@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from attention.embeddings import WORD_VECTOR_WIDTH
+from attention.embeddings import MAX_WORD_WIDTH
 from attention.projections import SPREAD
 from attention.text import Tokens
 
@@ -319,6 +319,26 @@ FIELDS = {
     "W_v": Uploaded(),
     "X": Uploaded((MAX_SENTENCE, MAX_WIDTH)),
     "hide": Names(HIDEABLE),
+    # -- the lessons' own controls, one group a page
+    "step": Whole(1, 8),
+    "sharing": Choice(("separate", "one", "swapped")),
+    "lab_d": Whole(1, 1_024),
+    "temperature": Number(0.05, 20.0),
+    "shift": Number(-100.0, 100.0),
+    "n_heads": Whole(1, 8),
+    "n_kv_heads": Whole(1, 8),
+    "silenced": Whole(0, 7, optional=True),
+    "mask": Choice(("none", "causal", "padding", "window")),
+    "window": Whole(0, 63),
+    "padding": Whole(0, 63),
+    "shuffle": Whole(0, MAX_SEED, optional=True),
+    "encoding": Choice(("none", "sinusoidal", "rotary", "alibi")),
+    "initial": Choice(("default", "orthogonal", "forget bias 3")),
+    "length": Whole(2, 200),
+    "n_layers": Whole(1, 6),
+    "norm_first": Switch(),
+    "sheet": Whole(1, MAX_SEED),
+    # -- end of the lessons' controls
     "version": Whole(1, 9_999),
 }
 
@@ -337,6 +357,7 @@ class Scenario:
     cell: stage and column of an opened vector cell, e.g. "Q.3".
     W_q, W_k, W_v (d_model, d_k or d_v) and X (T, d_model): uploaded matrices, as `Matrix`.
     hide: controls that a teacher's link leaves out, out of `HIDEABLE`.
+    step and what follows: controls of the lesson pages, described there.
     Raises ValueError that names the field, the value and what was expected.
     """
 
@@ -367,6 +388,26 @@ class Scenario:
     W_v: Matrix | None = None
     X: Matrix | None = None
     hide: tuple[str, ...] = ()
+    # -- the lessons' own controls, one group a page
+    step: int = 1
+    sharing: str = "separate"
+    lab_d: int = 64
+    temperature: float = 1.0
+    shift: float = 0.0
+    n_heads: int = 4
+    n_kv_heads: int = 4
+    silenced: int | None = None
+    mask: str = "causal"
+    window: int = 2
+    padding: int = 2
+    shuffle: int | None = None
+    encoding: str = "sinusoidal"
+    initial: str = "default"
+    length: int = 40
+    n_layers: int = 2
+    norm_first: bool = True
+    sheet: int = 1
+    # -- end of the lessons' controls
     version: int = NUMBERS_VERSION
 
     def __post_init__(self):
@@ -442,9 +483,9 @@ def settle(scenario: Scenario) -> Scenario:
     if scenario.matrices not in PRESETS and scenario.unlocked:
         scenario = dataclasses.replace(scenario, unlocked=False)
     scenario = dataclasses.replace(scenario, **locked(scenario))
-    if scenario.embedding == "words" and scenario.d_model > WORD_VECTOR_WIDTH:
+    if scenario.embedding == "words" and scenario.d_model > MAX_WORD_WIDTH:
         fixed = locked(scenario)
-        change = {"embedding": "random"} if "d_model" in fixed else {"d_model": WORD_VECTOR_WIDTH}
+        change = {"embedding": "random"} if "d_model" in fixed else {"d_model": MAX_WORD_WIDTH}
         scenario = dataclasses.replace(scenario, **change)
     return scenario
 

@@ -24,26 +24,9 @@ def sentence_and_buttons(scenario: Scenario) -> None:
     hide = scenario.hide
     left, right = st.columns(2, gap="small", vertical_alignment="center")
     with left:
-        if "sentence" not in hide:
-            st.text_input(
-                "Sentence",
-                max_chars=MAX_SENTENCE,
-                live=True,
-                label_visibility="collapsed",
-                placeholder="Type a sentence",
-                **bound("sentence", take=take_sentence),
-            )
-        else:
-            st.text(scenario.sentence)
+        sentence_input()
     with right, st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        if "examples" not in hide:
-            st.menu_button(
-                "Examples",
-                EXAMPLES,
-                format_func=in_markdown,
-                key="examples",
-                on_click=lambda: take_sentence(st.session_state["examples"]),
-            )
+        example_menu()
         if "matrices" not in hide:
             _popover("Matrices", settings.matrix_controls)
         if "randomize" not in hide:
@@ -57,9 +40,41 @@ def sentence_and_buttons(scenario: Scenario) -> None:
             _popover("Settings", settings.all_settings)
         if "share" not in hide:
             _popover("Share", settings.share)
-        st.markdown(f":gray[{explain.summary(scenario)}]", width="content")
+        summary(scenario)
         if "settings" in hide:
             st.button("Reset", key="reset_hidden", type="tertiary", on_click=reset)
+
+
+def sentence_input() -> None:
+    """The sentence as live text: everything follows while one types."""
+    if "sentence" in frame.scenario().hide:
+        st.text(frame.scenario().sentence)
+        return
+    st.text_input(
+        "Sentence",
+        max_chars=MAX_SENTENCE,
+        live=True,
+        label_visibility="collapsed",
+        placeholder="Type a sentence",
+        **bound("sentence", take=take_sentence),
+    )
+
+
+def example_menu() -> None:
+    """Ready sentences."""
+    if "examples" not in frame.scenario().hide:
+        st.menu_button(
+            "Examples",
+            EXAMPLES,
+            format_func=in_markdown,
+            key="examples",
+            on_click=lambda: take_sentence(st.session_state["examples"]),
+        )
+
+
+def summary(scenario: Scenario) -> None:
+    """What made the matrices, and the widths."""
+    st.markdown(f":gray[{explain.summary(scenario)}]", width="content")
 
 
 def _popover(label: str, fill) -> None:

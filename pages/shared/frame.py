@@ -5,6 +5,7 @@ with `scenario = frame.begin()`. All plumbing between link, session and widgets 
 """
 
 from collections.abc import Callable
+from typing import NamedTuple
 from urllib.parse import urlencode
 
 import streamlit as st
@@ -13,13 +14,26 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 from attention.scenario import Scenario, from_link, to_link
 
 TITLE = "Self-attention, touched"
-PAGES = (("playground", "Playground"),)  # file and title; the first is the default page
+
+
+class PageName(NamedTuple):
+    file: str
+    title: str
+
+
+# In reading order, by the groups of the menu; the first is the default page.
+PAGES = {
+    "See": (PageName("playground", "Playground"),),
+    "Understand": (PageName("softmax", "Softmax"),),
+}
 
 SCENARIO = "_scenario"
 NOTES = "_notes"  # sentences about what was ignored or refused
+MEMORY = "_memory"  # values of widgets that are not part of the scenario
 ACTED = "_acted"  # a widget changed something since the last run
 LINKED = "_linked"  # (page, link) of the last run
 TRAIL = "_trail"  # the browser's history as far as this session made it
+PAGE = "_page"  # the file of the page on screen
 FRAMED = "_framed"  # this run came through app.py
 
 Link = tuple[tuple[str, str], ...]
@@ -27,17 +41,34 @@ Link = tuple[tuple[str, str], ...]
 
 def navigation():
     """Declare the pages; the one to run comes back."""
-    pages = [
-        st.Page(f"pages/{file}.py", title=title, url_path=file, default=place == 0)
-        for place, (file, title) in enumerate(PAGES)
-    ]
-    return st.navigation(pages, position="top")
+    groups = {group: [_page(name) for name in names] for group, names in PAGES.items()}
+    return st.navigation(groups, position="top")
+
+
+def _page(name: PageName):
+    default = name == next(iter(PAGES.values()))[0]
+    return st.Page(f"pages/{name.file}.py", title=name.title, url_path=name.file, default=default)
+
+
+def neighbours() -> tuple[PageName | None, PageName | None]:
+    """The pages before and after this one, in reading order."""
+    order = [name for names in PAGES.values() for name in names]
+    here = next((i for i, name in enumerate(order) if name.file == st.session_state[PAGE]), 0)
+    before = order[here - 1] if here else None
+    return before, order[here + 1] if here + 1 < len(order) else None
+
+
+def link_to(name: PageName, label: str) -> None:
+    """Show a link to another page that takes the scenario along."""
+    params, _ = to_link(st.session_state[SCENARIO])
+    st.page_link(_page(name), label=label, query_params=params or None)
 
 
 def run() -> None:
     """Run the page that the address asks for: all that app.py does."""
     st.set_page_config(page_title=TITLE, layout="wide", initial_sidebar_state="collapsed")
     page = navigation()
+    st.session_state[PAGE] = page.url_path or next(iter(PAGES.values()))[0].file
     follow_link(page.url_path)
     st.session_state[FRAMED] = True
     page.run()
@@ -113,6 +144,23 @@ def bound(field: str, value=..., take: Callable | None = None) -> dict:
             change(**{field: new})
 
     return {"key": field, "on_change": on_change}
+
+
+def kept(key: str, default=None) -> dict:
+    """Return key and callback for a widget that is not part of the scenario, such as an answer.
+
+    Streamlit forgets a widget that a page does not show; this one's value outlives page changes
+    within the session. It is not in the link.
+    """
+    memory = st.session_state.setdefault(MEMORY, {})
+    if key not in st.session_state:
+        st.session_state[key] = memory.get(key, default)
+
+    def on_change():
+        acted()
+        memory[key] = st.session_state[key]
+
+    return {"key": key, "on_change": on_change}
 
 
 def share_link() -> str:

@@ -193,13 +193,13 @@ def _weight_section(result: ForwardPass, query: int, key: int) -> None:
     parts += [f"{power} {explain.quoted(result, place)}" for place, power in shown]
     if more:
         parts.append(f"{rest} :gray[({more} more)]")
-    st.markdown(f"**$e^{{{opened.exponent}}}$ ÷ row sum = {opened.result}**")
+    exponent = opened.exponent if opened.exponent.strip(".0") else "0"
+    st.markdown(f"**$e^{{{exponent}}}$ ÷ row sum = {opened.result}**")
     st.markdown(
         _small(
             f"{' + '.join(parts)} = {opened.total}",
             f"{opened.power} ÷ {opened.total} = {opened.result}",
-            f":gray[exponent: {opened.scaled} − {opened.largest}, the row’s largest score. "
-            "Subtracting it changes no quotient.]",
+            f":gray[exponent: {opened.scaled} − {opened.largest}, the row’s largest]",
         )
     )
 

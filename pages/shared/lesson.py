@@ -1,0 +1,96 @@
+"""What the lesson pages share: heading and sentence, predict then reveal, a misconception, the code
+that ran, sources, and the way to the next page."""
+
+import inspect
+import zlib
+from collections.abc import Callable, Sequence
+
+import streamlit as st
+
+from attention.forward import ForwardPass
+from attention.scenario import Scenario
+from pages.shared import controls, frame
+
+
+def start(name: str, idea: str) -> ForwardPass:
+    """Begin a lesson: its name, its one idea, and the reader's sentence carried through the head.
+
+    The sentence and the matrices are those of every other page; an empty sentence stops here.
+    """
+    scenario = frame.begin()
+    heading(name, idea)
+    sentence_line(scenario)
+    return controls.run(scenario)
+
+
+def heading(name: str, idea: str) -> None:
+    """The page's name and its idea in one or two plain sentences."""
+    with st.container(gap="xxsmall"):
+        st.subheader(name, anchor=False)
+        st.markdown(idea)
+
+
+def sentence_line(scenario: Scenario) -> None:
+    """The sentence as live text, with examples and what made the matrices."""
+    left, right = st.columns([3, 2], gap="small", vertical_alignment="center")
+    with left:
+        controls.sentence_input()
+    with right, st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        controls.example_menu()
+        controls.summary(scenario)
+
+
+def predict(key: str, question: str, options: Sequence[str], answer: str, why: str) -> bool:
+    """Ask before showing; return True once the reader has chosen, right or wrong.
+
+    options: plain Markdown, tokens through `in_markdown`. The choice is kept for the session; it
+    asks again when the question changes.
+    """
+    with st.container(border=True, key=f"predict_{key}_box", gap="xsmall"):
+        st.markdown(f"**Predict first.** {question}")
+        picked = st.segmented_control(
+            "Your prediction",
+            options,
+            label_visibility="collapsed",
+            **frame.kept(f"predict_{key}_{zlib.crc32(question.encode()):08x}"),
+        )
+        if picked is None:
+            return False
+        verdict = "Right." if picked == answer else f"It is {answer}."
+        st.markdown(f"**{verdict}** {why}")
+    return True
+
+
+def misconception(claim: str, truth: str) -> None:
+    """Meet a common mistake: what is often believed, and what is so."""
+    with st.container(border=True, gap="xxsmall"):
+        st.markdown(f"**Often believed:** {claim}")
+        st.markdown(f"**In fact:** {truth}")
+
+
+def symbols(formula: str, meanings: dict[str, str]) -> None:
+    """A formula in LaTeX, and what each of its symbols means. No word of a reader belongs here."""
+    st.latex(formula)
+    st.markdown(" &ensp; ".join(f"${symbol}$ {meaning}" for symbol, meaning in meanings.items()))
+
+
+def code(*functions: Callable) -> None:
+    """Show the source of the functions that this page called."""
+    with st.expander("The code that ran"):
+        for function in functions:
+            st.code(inspect.getsource(function), language="python")
+
+
+def sources(*references: str) -> None:
+    """Where the page's statements come from."""
+    st.markdown(":small[:gray[Sources: " + " · ".join(references) + "]]")
+
+
+def foot() -> None:
+    """Links to the previous and the next page, which take everything along."""
+    before, after = frame.neighbours()
+    with st.container(horizontal=True, horizontal_alignment="distribute", key="foot"):
+        if before:
+            frame.link_to(before, f"← {before.title}")
+        if after:
+            frame.link_to(after, f"{after.title} →")
