@@ -66,7 +66,8 @@ def read_matrices(
     matrix, named by the file's stem. A `.csv` has commas, semicolons, tabs or spaces between its
     cells, may have a header row and a first column of labels (both left out of the result), and
     may write decimals with a comma where commas do not separate cells; it is always (rows,
-    columns), so a vector is one row or one column there. `max_elements` counts all matrices.
+    columns), so a vector is one row or one column there, and a header row of nothing but numbers
+    counts as numbers. `max_elements` counts all matrices of the file.
 
     Raises FileProblem, and nothing else, for whatever is wrong with the name or the bytes.
     """
@@ -193,12 +194,14 @@ def _count(name: str, shape: tuple[int, ...], room: int) -> int:
     if size == 0:
         raise FileProblem(f"{name} is {_shape_said(shape)}: it is empty.")
     if size > room:
-        raise FileProblem(f"{name} is {_shape_said(shape)}, {size:,} numbers; {_room_said(room)}")
+        raise FileProblem(
+            f"{name} is {_shape_said(shape)}, {size:,} numbers, and there is room for {room:,}; "
+            f"{TOO_LARGE}"
+        )
     return size
 
 
-def _room_said(room: int) -> str:
-    return f"there is room for {max(room, 0):,} more in what is read of one file."
+TOO_LARGE = "use a smaller matrix, or one file for each."
 
 
 def _room(max_elements: int, matrices: Mapping[str, np.ndarray]) -> int:
@@ -253,7 +256,7 @@ def _shape_said(shape: tuple[int | None, ...]) -> str:
 
 def _difference_said(found: tuple[int, ...], needed: tuple[int | None, ...]) -> str:
     if len(found) != len(needed):
-        return f"it has {len(found)} dimensions, not {len(needed)}"
+        return f"it has {_many(len(found), 'dimension')}, not {len(needed)}"
     words = {1: ("entries",), 2: ("rows", "columns")}.get(len(needed), ("cells",) * len(needed))
     wrong = [
         f"{word} ({have} instead of {want})"
@@ -267,7 +270,11 @@ def _bytes_said(number: int) -> str:
     for unit, size in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
         if number >= size:
             return f"{number / size:.3g} {unit}" if number < 999 * 10**9 else "over 999 GB"
-    return f"{number} bytes"
+    return _many(number, "byte")
+
+
+def _many(number: int, word: str) -> str:
+    return f"{number:,} {word}" if number == 1 else f"{number:,} {word}s"
 
 
 def _listed(words: tuple[str, ...] | Mapping[str, object]) -> str:
@@ -722,7 +729,7 @@ def _tensor(name: str, entry: object, data_start: int) -> Tensor:
         raise FileProblem(
             f"{name} says that it is {_shape_said(tuple(shape))} of {dtype}, which takes "
             f"{_bytes_said(-(-bits // 8))}, but its place in the file is "
-            f"{max(end - start, 0):,} bytes long."
+            f"{_many(max(end - start, 0), 'byte')} long."
         )
     return Tensor(dtype, tuple(shape), data_start + start, data_start + end)
 
@@ -851,7 +858,7 @@ def _csv_matrix(
         values = _with_points(stem, line, cells[skip:], marks)
         place = partial(_line_place, line, skip + 1)
         if len(numbers) // 4 + len(values) > room:
-            raise FileProblem(f"{stem} has too many numbers; {_room_said(room)}")
+            raise FileProblem(f"{stem} has more numbers than there is room for; {TOO_LARGE}")
         numbers += _floats(stem, values, place).tobytes()
     return np.frombuffer(numbers, np.float32).reshape(-1, layout.width - skip)
 
@@ -863,7 +870,8 @@ def _line_place(line: int, first_column: int, index: int) -> str:
 def _check_line(stem: str, line: int, cells: list[str], layout: CsvLayout) -> None:
     if len(cells) != layout.width:
         raise FileProblem(
-            f"{stem}: line {line} has {len(cells)} cells, not {layout.width} as in the first line."
+            f"{stem}: line {line} has {_many(len(cells), 'cell')}, "
+            f"not {layout.width} as in the first line."
         )
     if layout.labels == "words" and NUMBER.fullmatch(cells[0]):
         raise FileProblem(
@@ -1015,7 +1023,9 @@ def _json_matrix(name: str, data: bytes, at: int, room: int) -> tuple[np.ndarray
         row, at = _json_row(name, data, inner, left, partial(_row_place, number))
         width = width or row.size
         if row.size != width:
-            raise FileProblem(f"{name}: row {number} has {row.size} cells, not {width} as before.")
+            raise FileProblem(
+                f"{name}: row {number} has {_many(row.size, 'cell')}, not {width} as before."
+            )
         rows += row.tobytes()
         at = _skip_blanks(data, at)
         if data[at : at + 1] == b"]":
@@ -1040,7 +1050,7 @@ def _json_row(
         cells = _json_cells(data[start:stop])
         read = len(numbers) // 4
         if read + len(cells) > room:
-            raise FileProblem(f"{name} has too many numbers; {_room_said(room)}")
+            raise FileProblem(f"{name} has more numbers than there is room for; {TOO_LARGE}")
         numbers += _floats(name, cells, lambda i, read=read: place(read + i)).tobytes()
         start = stop + 1
     return np.frombuffer(numbers, np.float32), end + 1
