@@ -25,7 +25,7 @@ def sentence_and_buttons(scenario: Scenario) -> None:
     left, right = st.columns(2, gap="small", vertical_alignment="center")
     with left:
         sentence_input()
-    with right, st.container(horizontal=True, vertical_alignment="center", gap="small"):
+    with right, st.container(horizontal=True, vertical_alignment="center", gap="xsmall"):
         example_menu()
         if "matrices" not in hide:
             _popover("Matrices", settings.matrix_controls)
@@ -74,7 +74,7 @@ def example_menu() -> None:
 
 def summary(scenario: Scenario) -> None:
     """What made the matrices, and the widths."""
-    st.markdown(f":gray[{explain.summary(scenario)}]", width="content")
+    st.markdown(f":small[:gray[{explain.summary(scenario)}]]", width="content")
 
 
 def _popover(label: str, fill) -> None:

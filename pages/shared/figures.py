@@ -76,7 +76,7 @@ def heatmap(
     True where a query may not look, veiled with opacity `veil`. hover: Plotly's template.
     """
     R, C = Z.shape
-    bottom = 2 if columns.texts is None else min(round(14 + 4.6 * columns.longest), 56)
+    bottom = 2 if columns.texts is None else label_height(columns)
     left = 8 if rows.texts is None else min(max(8 + 6 * rows.longest, 22), 64)
     height = height or vector_height(R) + bottom
     row_pixels = (height - bottom - 2) / max(R, 1)
@@ -90,7 +90,7 @@ def heatmap(
         zmax=limit,
         colorscale=palette.weights if weights else palette.signed,
         showscale=False,
-        xgap=1 if C <= 16 else 0,
+        xgap=1 if C <= 16 or C == R <= 32 else 0,
         ygap=1 if row_pixels >= 6 else 0,
         hovertemplate=hover + "<extra></extra>",
         **_cell_text(cells, palette, weights, row_pixels),
@@ -108,6 +108,11 @@ def heatmap(
         "yaxis": _axis(rows, R, tick_size) | {"range": [R - 0.5, -0.5]},  # row 0 on top
     }
     return go.Figure(data=[heat], layout=layout)
+
+
+def label_height(axis: Axis) -> int:
+    """Pixels for slanted labels below a chart."""
+    return min(round(14 + 4.6 * axis.longest), 56)
 
 
 def vector_height(rows: int) -> int:
@@ -146,7 +151,7 @@ def bars(
     )
     layout = {
         "height": height,
-        "margin": {"l": 4, "r": 4, "t": 16, "b": 34 if crowded else 20},
+        "margin": {"l": 4, "r": 4, "t": 16, "b": label_height(axis) if crowded else 20},
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",
         "font": {"family": FONT, "color": palette.muted, "size": 10.5},

@@ -49,7 +49,7 @@ def insight(result: ForwardPass) -> None:
             )
         st.markdown(f":gray[{explain.insight(result, query, key)}]")
     with right:
-        height = 98 if len(texts) <= 14 else 112
+        height = 98 if len(texts) <= 14 else 122
         figure = figures.bars(row, stages.palette(), texts=texts, chosen=key, height=height)
         with st.container(key="row"):
             st.plotly_chart(
@@ -208,7 +208,7 @@ def _output_section(result: ForwardPass, query: int, column: int) -> None:
     total = arithmetic.output(result, query, column)
     names = distinct(result.tokens.texts)
     _heading(
-        f"Σ weight × :orange[v], column {column} = {total.result}",
+        f"Σ weight × :orange[v], {_side(result)} {column} = {total.result}",
         total,
         "output",
         ("weight", "v"),
@@ -225,9 +225,11 @@ def _vector_section(result: ForwardPass, stage: str, row: int, column: int) -> N
         return
     hue = {"Q": "violet", "K": "green", "V": "orange"}[stage]
     letter = stage.lower()
+    side = _side(result)
+    parts = [f"x {word}", f"{side} {column} of $W_{letter}$"]
+    product = " · ".join(parts if side == "column" else parts[::-1])
     _heading(
-        f":{hue}[{letter} {word}], column {column} = x {word} · column {column} of $W_{letter}$ = "
-        f"{total.result}",
+        f":{hue}[{letter} {word}], {side} {column} = {product} = {total.result}",
         total,
         letter,
         ("x", f"W_{letter}"),
@@ -237,12 +239,17 @@ def _vector_section(result: ForwardPass, stage: str, row: int, column: int) -> N
     st.markdown(_lines(total, None, hue, shown=14, per_line=5))
 
 
+def _side(result: ForwardPass) -> str:
+    """How the components of a vector are called: columns of x·W, rows of W·x."""
+    return "row" if result.scenario.convention == "columns" else "column"
+
+
 def _embedding_section(result: ForwardPass, total, word: str, column: int) -> None:
     left, right = st.columns([4, 1])
     with right:
         _close_button()
     with left:
-        st.markdown(f"**x {word}, column {column} = {total.result}**")
+        st.markdown(f"**x {word}, {_side(result)} {column} = {total.result}**")
         parts = [f"{total.terms[0].product} (the word’s vector)"]
         if len(total.terms) > 1:
             parts.append(f"{total.terms[1].product} (its position, {_position(result, column)})")

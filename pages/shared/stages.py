@@ -77,7 +77,7 @@ def _map_figure(result, stage, Z, query, key, limit, colours, rows, columns):
         masked=None if mask is None else ~np.broadcast_to(mask, (1, T, T))[0],
         veil={"scores": 0.0, "scaled": 0.75, "weights": 1.0}[stage],
         hover=f"%{{y}} → %{{x}}: %{{z:.{3 if stage == 'weights' else 2}f}}",
-        height=figures.map_height(T) + _label_height(columns),
+        height=figures.map_height(T) + figures.label_height(columns),
     )
 
 
@@ -99,7 +99,6 @@ def _vector_figure(result, stage, Z, rows, marked, limit, colours):
         outlines = [figures.Outline(o.columns, o.rows, o.colour, o.width, o.halo) for o in outlines]
     plain = figures.Axis()
     height = figures.map_height(T) if stage == "output" else figures.vector_height(T)
-    bottom = _label_height(rows) if flipped or stage == "output" else 2
     return figures.heatmap(
         Z,
         colours,
@@ -109,12 +108,8 @@ def _vector_figure(result, stage, Z, rows, marked, limit, colours):
         cells=cells,
         outlines=outlines,
         hover=("%{x}, row %{y}: %{z:.3f}" if flipped else "%{y}, column %{x}: %{z:.3f}"),
-        height=height + (bottom if flipped else 2),
+        height=height + (0 if flipped else 2),
     )
-
-
-def _label_height(axis: figures.Axis) -> int:
-    return min(round(14 + 4.6 * axis.longest), 56)
 
 
 def _largest(array: np.ndarray) -> float:
