@@ -40,23 +40,35 @@ def sentence_line(scenario: Scenario) -> None:
         controls.summary(scenario)
 
 
-def predict(key: str, question: str, options: Sequence[str], answer: str, why: str) -> bool:
-    """Ask before showing; return True once the reader has chosen, right or wrong.
+def ask(key: str, question: str, options: Sequence[str]) -> str | None:
+    """Let the reader choose one of the options; return the choice, None before there is one.
 
     options: plain Markdown, tokens through `in_markdown`. The choice is kept for the session; it
-    asks again when the question changes.
+    asks again when the question or an option changes.
     """
+    fingerprint = zlib.crc32("\n".join((question, *options)).encode())
+    st.markdown(f"**Predict first.** {question}")
+    return st.segmented_control(
+        "Your prediction",
+        options,
+        label_visibility="collapsed",
+        **frame.kept(f"predict_{key}_{fingerprint:08x}"),
+    )
+
+
+def predict(
+    key: str, question: str, options: Sequence[str], answer: str | Sequence[str], why: str
+) -> bool:
+    """Ask before showing (see `ask`); return True once the reader has chosen, right or wrong.
+
+    answer: the right option, or all of them where several are equally right.
+    """
+    answers = (answer,) if isinstance(answer, str) else tuple(answer)
     with st.container(border=True, key=f"predict_{key}_box", gap="xsmall"):
-        st.markdown(f"**Predict first.** {question}")
-        picked = st.segmented_control(
-            "Your prediction",
-            options,
-            label_visibility="collapsed",
-            **frame.kept(f"predict_{key}_{zlib.crc32(question.encode()):08x}"),
-        )
+        picked = ask(key, question, options)
         if picked is None:
             return False
-        verdict = "Right." if picked == answer else f"It is {answer}."
+        verdict = "Right." if picked in answers else f"It is {' or '.join(answers)}."
         st.markdown(f"**{verdict}** {why}")
     return True
 
@@ -84,6 +96,13 @@ def code(*functions: Callable) -> None:
 def sources(*references: str) -> None:
     """Where the page's statements come from."""
     st.markdown(":small[:gray[Sources: " + " · ".join(references) + "]]")
+
+
+def see(file: str, label: str) -> None:
+    """A link to another page, by the name of its file, which takes everything along."""
+    for name in (name for names in frame.PAGES.values() for name in names):
+        if name.file == file:
+            frame.link_to(name, label)
 
 
 def foot() -> None:
