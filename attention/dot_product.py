@@ -117,11 +117,11 @@ def _attend_in_blocks(
     for block in _blocks(keys.start, keys.stop, BLOCK_KEYS):
         allowed, bias = _allowed_and_bias(rules, queries, block)
         scores = _per_head(rules.product, Q, K[..., block, :].swapaxes(-1, -2))  # (t, s)
-        scaled = _scaled(scores, rules, bias)
+        scaled = _scaled(scores, rules, bias, out=scores)
         masked = scaled if allowed is None else np.where(allowed, scaled, -np.inf)
         new_peak = np.maximum(peak, masked.max(axis=-1, keepdims=True))  # (t, 1)
         fade = np.exp(peak - new_peak)
-        terms = np.exp(masked - new_peak)
+        terms = np.exp(np.subtract(masked, new_peak, out=masked), out=masked)
         total = total * fade + terms.sum(axis=-1, keepdims=True)  # (t, 1)
         mixed = mixed * fade + _per_head(rules.product, terms, V[..., block, :])  # (t, d_v)
         peak = new_peak
@@ -152,9 +152,14 @@ def _per_head(product: Callable, A: np.ndarray, B: np.ndarray) -> np.ndarray:
     return C.reshape(*C.shape[:-4], H, *C.shape[-2:])
 
 
-def _scaled(scores: np.ndarray, rules: _Rules, bias: np.ndarray | None) -> np.ndarray:
-    """Scale the scores, cap them and add the bias."""
-    scaled = scores * rules.scale
+def _scaled(
+    scores: np.ndarray,
+    rules: _Rules,
+    bias: np.ndarray | None,
+    out: np.ndarray | None = None,
+) -> np.ndarray:
+    """Scale the scores, cap them and add the bias; `out` as in NumPy."""
+    scaled = np.multiply(scores, rules.scale, out=out)
     if rules.softcap is not None:
         scaled = rules.softcap * np.tanh(scaled / rules.softcap)
     if bias is not None:

@@ -2,12 +2,15 @@
 
     python benchmarks/attention_speed.py [--threads 1] [--seconds 1] [--memory]
 
-Each line times every contender in turn, round after round, and prints the median of the rounds'
-ratios: the other's time divided by ours, so above 1 ours is faster. Other work on the machine
-then slows all contenders alike. `--memory` measures the peak memory at 8,192 tokens instead.
+Each line times every contender once a round, in random order, and prints the median of the rounds'
+ratios: the other's time divided by ours, so above 1 ours is faster. Other work on the machine then
+slows all contenders alike, and nobody always inherits the memory another has just given back.
+More than one thread needs a machine with nothing else to do. `--memory` measures the peak memory
+at 8,192 tokens instead.
 """
 
 import argparse
+import random
 import statistics
 import sys
 import time
@@ -85,9 +88,9 @@ def race(runners: dict[str, Callable], seconds: float) -> dict[str, float]:
         run()
     end = time.perf_counter() + seconds
     while time.perf_counter() < end or len(times["ours"]) < 5:
-        for name, run in runners.items():
+        for name in random.sample(list(runners), len(runners)):
             start = time.perf_counter()
-            result = run()
+            result = runners[name]()
             times[name].append(time.perf_counter() - start)
             del result
     ours = times.pop("ours")
