@@ -126,9 +126,18 @@ def map_height(rows: int) -> int:
 
 
 def bars(
-    row: np.ndarray, palette: Palette, *, texts: tuple[str, ...], chosen: int | None, height: int
+    row: np.ndarray,
+    palette: Palette,
+    *,
+    texts: tuple[str, ...],
+    chosen: int | None,
+    height: int,
+    reference: np.ndarray | None = None,
 ) -> go.Figure:
-    """Draw one query's weights (S,) as bars, tokens in the sentence's order."""
+    """Draw one query's weights (S,) as bars, tokens in the sentence's order.
+
+    reference: (S,) what the bars are compared with, a short line across each.
+    """
     S = len(row)
     colours = [palette.bar] * S
     marked: tuple[tuple[int, str], ...] = ()
@@ -137,7 +146,11 @@ def bars(
         marked = ((chosen, palette.key),)
     axis = Axis(texts, marked=marked)
     crowded = S > 14
-    top = float(row.max()) if S else 1.0
+    lines = [] if reference is None else [_reference(reference, palette)]
+    top = max(
+        (float(values.max()) for values in (row, reference) if values is not None and S),
+        default=1.0,
+    )
     shown = [number(v) if v >= 0.005 and (not crowded or v >= 0.05) else "" for v in row.tolist()]
     bar = go.Bar(
         x=np.arange(S, dtype=np.float32),
@@ -156,12 +169,26 @@ def bars(
         "plot_bgcolor": "rgba(0,0,0,0)",
         "font": {"family": FONT, "color": palette.muted, "size": 10.5},
         "dragmode": False,
+        "showlegend": False,
         "bargap": 0.22,
         "xaxis": _axis(axis, S, 10.5 if S <= 24 else 8)
         | {"tickangle": -55 if crowded else 0, "showline": True, "linecolor": palette.border},
         "yaxis": {"visible": False, "range": [0, max(top, 0.25)], "fixedrange": True},
     }
-    return go.Figure(data=[bar], layout=layout)
+    return go.Figure(data=[bar, *lines], layout=layout)
+
+
+def _reference(values: np.ndarray, palette: Palette) -> go.Scatter:
+    size = min(max(360 / max(len(values), 1), 5), 26)
+    return go.Scatter(
+        x=np.arange(len(values), dtype=np.float32),
+        y=values,
+        mode="markers",
+        marker={"symbol": "line-ew", "size": size, "line": {"width": 2, "color": palette.text}},
+        cliponaxis=False,
+        hoverinfo="skip",
+        showlegend=False,
+    )
 
 
 def number_cells(
