@@ -12,6 +12,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from urllib.parse import urlencode
 
 import numpy as np
 
@@ -25,8 +26,9 @@ MAX_WIDTH = 1_024  # d_model; the page offers up to 64, an uploaded head may be 
 MAX_HEAD = 128  # d_k and d_v
 MAX_SEED = 999_999_999
 MAX_EDITS = 500
-MAX_EDIT = 1e4  # absolute value of an edited cell
-MAX_LINK = 6_000  # characters of a query string; some proxies stop at 8 kB
+MAX_EDIT = 1e4  # absolute value of an edited or uploaded cell
+MAX_LINK = 6_000  # bytes of a query string; some proxies stop at 8 kB
+MAX_NAMED = 5  # unknown names that a sentence about a link lists
 NONE_SELECTED = -1
 NUMBERS_VERSION = 1  # raised when a seed or a preset comes to mean other numbers
 
@@ -51,20 +53,37 @@ PRONOUNS = frozenset(
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Matrix:
-    """A float32 matrix that can be hashed and compared, as a frozen `Scenario` needs."""
+    """A float32 matrix that can be hashed and compared, as a frozen `Scenario` needs.
+
+    Its cells lie between -MAX_EDIT and MAX_EDIT, ValueError otherwise.
+    """
 
     shape: tuple[int, int]
     data: bytes  # little-endian float32, row by row
 
+    def __post_init__(self):
+        rows, columns = self.shape
+        if len(self.data) != 4 * rows * columns:
+            raise ValueError(
+                f"expected {4 * rows * columns} bytes for {rows} x {columns} numbers, "
+                f"found {len(self.data)}"
+            )
+        if not (np.abs(self.array) <= MAX_EDIT).all():  # also false for NaN
+            raise ValueError(f"expected finite numbers from {-MAX_EDIT:g} to {MAX_EDIT:g}")
+
+    def __repr__(self):
+        return f"<a {self.shape[0]} x {self.shape[1]} matrix>"
+
     @classmethod
     def of(cls, array: np.ndarray) -> "Matrix":
-        """Keep a copy of a finite (rows, columns) array; ValueError otherwise."""
-        array = np.ascontiguousarray(array, dtype="<f4")
-        if array.ndim != 2 or not array.size or not np.isfinite(array).all():
+        """Keep a float32 copy of a (rows, columns) array."""
+        with np.errstate(over="ignore"):  # what is too large becomes infinite, and is refused
+            array = np.asarray(array).astype("<f4")
+        if array.ndim != 2 or not array.size:
             raise ValueError(
-                f"a matrix needs two dimensions and finite numbers; this has shape {array.shape}"
+                f"expected a matrix with rows and columns, found the shape {array.shape}"
             )
         return cls(array.shape, array.tobytes())
 
@@ -142,7 +161,10 @@ class Number:
     def read(self, text: str):
         return self.check(_read_number(text))
 
-    write = staticmethod(lambda value: f"{value:g}")
+    @staticmethod
+    def write(value: float) -> str:
+        short = f"{value:g}"
+        return short if float(short) == value else repr(value)
 
 
 @dataclass(frozen=True)
@@ -184,7 +206,7 @@ class Names:
     options: tuple[str, ...]
 
     def check(self, value):
-        if not isinstance(value, tuple) or not set(value) <= set(self.options):
+        if not isinstance(value, tuple) or not all(name in self.options for name in value):
             raise ValueError(f"expected names out of {', '.join(self.options)}")
         return tuple(name for name in self.options if name in value)
 
@@ -200,7 +222,8 @@ class OpenCell:
 
     def check(self, value):
         stages = "|".join(VECTOR_STAGES)
-        if value != "" and not re.fullmatch(rf"({stages})\.[0-9]{{1,4}}", str(value)):
+        cell = rf"(({stages})\.(0|[1-9][0-9]{{0,3}}))?"
+        if not isinstance(value, str) or not re.fullmatch(cell, value):
             raise ValueError(f"expected a stage and a column such as Q.3, stages {stages}")
         return value
 
@@ -212,19 +235,24 @@ class OpenCell:
 
 @dataclass(frozen=True)
 class Edits:
-    """Edited cells, in a link as `W_q.row.column.value`, joined by `~`; counting from 0."""
+    """Edited cells, in a link as `W_q.row.column.value`, joined by `~`; counting from 0. Of two
+    edits of one cell the last counts."""
 
     def check(self, value):
-        if not isinstance(value, tuple) or len(value) > MAX_EDITS:
+        if not isinstance(value, tuple) or not all(isinstance(edit, Edit) for edit in value):
+            raise ValueError("expected a tuple of Edit")
+        if len(value) > MAX_EDITS:
             raise ValueError(f"expected at most {MAX_EDITS} edited cells")
-        for edit in value:
-            if edit.matrix not in MATRIX_NAMES:
-                raise ValueError(f"expected one of {', '.join(MATRIX_NAMES)}")
-            if not (0 <= edit.row < MAX_WIDTH and 0 <= edit.column < MAX_HEAD):
-                raise ValueError(f"expected a row below {MAX_WIDTH} and a column below {MAX_HEAD}")
-            if not abs(edit.value) <= MAX_EDIT:
-                raise ValueError(f"expected cells from {-MAX_EDIT:g} to {MAX_EDIT:g}")
-        return value
+        return tuple({edit[:3]: Edit(*edit) for edit in map(self._check_one, value)}.values())
+
+    def _check_one(self, edit: Edit) -> tuple[str, int, int, float]:
+        value = Number(-MAX_EDIT, MAX_EDIT).check(edit.value)
+        return (
+            Choice(MATRIX_NAMES).check(edit.matrix),
+            Whole(0, MAX_WIDTH - 1).check(edit.row),
+            Whole(0, MAX_HEAD - 1).check(edit.column),
+            float(np.float32(value)),  # as the matrix holds it
+        )
 
     def read(self, text: str):
         return self.check(tuple(self._read_one(item) for item in text.split("~")[: MAX_EDITS + 1]))
@@ -237,7 +265,8 @@ class Edits:
         return Edit(matrix, int(row), int(column), _read_number(value))
 
     def write(self, value):
-        return "~".join(f"{e.matrix}.{e.row}.{e.column}.{np.float32(e.value)}" for e in value)
+        # str, as an f-string would write a float32 with the seventeen digits of a float64
+        return "~".join(f"{e.matrix}.{e.row}.{e.column}.{str(np.float32(e.value))}" for e in value)
 
 
 @dataclass(frozen=True)
@@ -267,14 +296,6 @@ class Uploaded:
             data = base64.urlsafe_b64decode(found[3] + "=" * (-len(found[3]) % 4))
         except (binascii.Error, ValueError):
             raise ValueError("expected base64 text") from None
-        if len(data) != 4 * rows * columns:
-            raise ValueError(
-                f"expected {4 * rows * columns} bytes for {rows} x {columns} numbers, "
-                f"found {len(data)}"
-            )
-        array = np.frombuffer(data, dtype="<f4")
-        if not (np.abs(array) <= MAX_EDIT).all():  # also false for NaN
-            raise ValueError(f"expected finite numbers from {-MAX_EDIT:g} to {MAX_EDIT:g}")
         return self.check(Matrix((rows, columns), data))
 
     def write(self, value: Matrix):
@@ -283,7 +304,7 @@ class Uploaded:
 
 
 def _read_number(text: str) -> float:
-    if not re.fullmatch(r"-?[0-9]*\.?[0-9]+(e-?[0-9]{1,3})?", text) or len(text) > 24:
+    if len(text) > 24 or not re.fullmatch(r"-?[0-9]*\.?[0-9]+(e-?[0-9]{1,3})?", text):
         raise ValueError("expected a number such as -1.5")
     number = float(text)
     if not math.isfinite(number):
@@ -456,7 +477,7 @@ def locked(scenario: Scenario) -> dict[str, object]:
     """Return the fields that the chosen matrices fix, with the value each must have.
 
     Trained weights fix what they were trained for; uploaded matrices and one-hot vectors fix
-    widths; identity matrices need d_k = d_v = d_model.
+    widths; identity matrices need d_k = d_v = d_model, as far as a head can be as wide.
     """
     fixed: dict[str, object] = {}
     if scenario.preset:
@@ -471,7 +492,7 @@ def locked(scenario: Scenario) -> dict[str, object]:
         if matrix is not None:
             fixed |= {"d_model": matrix.shape[0], width: matrix.shape[1]}
     if scenario.matrices == "identity" and not scenario.uploads.keys() & set(MATRIX_NAMES):
-        width = fixed.get("d_model", scenario.d_model)
+        width = min(fixed.get("d_model", scenario.d_model), MAX_HEAD)
         fixed |= {"d_k": width, "d_v": width}
     return fixed
 
@@ -482,11 +503,12 @@ def settle(scenario: Scenario) -> Scenario:
         scenario = dataclasses.replace(scenario, embedding="words")
     if scenario.matrices not in PRESETS and scenario.unlocked:
         scenario = dataclasses.replace(scenario, unlocked=False)
-    scenario = dataclasses.replace(scenario, **locked(scenario))
+    fixed = locked(scenario)
+    scenario = dataclasses.replace(scenario, **fixed)
     if scenario.embedding == "words" and scenario.d_model > MAX_WORD_WIDTH:
-        fixed = locked(scenario)
         change = {"embedding": "random"} if "d_model" in fixed else {"d_model": MAX_WORD_WIDTH}
         scenario = dataclasses.replace(scenario, **change)
+        scenario = dataclasses.replace(scenario, **locked(scenario))
     return scenario
 
 
@@ -526,9 +548,8 @@ def to_link(scenario: Scenario) -> tuple[dict[str, str], tuple[str, ...]]:
     }
     params = {name: text for name, text in params.items() if text or name in ("sentence",)}
     left_out = []
-    for name in ("X", "W_v", "W_k", "W_q", "edits"):  # what can be long, least telling first
-        length = sum(len(key) + len(text) + 2 for key, text in params.items())
-        if length > MAX_LINK and params.pop(name, None) is not None:
+    for name in ("X", "W_v", "W_k", "W_q", "edits", "sentence"):  # least telling first
+        if len(urlencode(params)) > MAX_LINK and params.pop(name, None) is not None:
             left_out.append(name)
     if params:
         params["version"] = str(scenario.version)
@@ -543,10 +564,11 @@ def from_link(params: Mapping[str, str]) -> tuple[Scenario, tuple[str, ...]]:
     """
     values: dict[str, object] = {}
     notes: list[str] = []
-    for name, text in params.items():
-        if name not in FIELDS:
-            notes.append(f"“{_short(name)}” in the link is not a setting of this app.")
-            continue
+    unknown = [name for name in params if name not in FIELDS]
+    if unknown:
+        notes.append(_unknown(unknown))
+    for name in filter(params.__contains__, FIELDS):
+        text = params[name]
         try:
             values[name] = FIELDS[name].read(text)
         except ValueError as problem:
@@ -561,7 +583,8 @@ def from_link(params: Mapping[str, str]) -> tuple[Scenario, tuple[str, ...]]:
         given = Scenario(**values)
     except ValueError as problem:
         uploads = [name for name in (*MATRIX_NAMES, "X") if values.pop(name, None) is not None]
-        notes.append(f"{', '.join(uploads)} in the link were ignored: {problem}.")
+        were = "was" if len(uploads) == 1 else "were"
+        notes.append(f"{', '.join(uploads)} in the link {were} ignored: {problem}.")
         given = Scenario(**values)
     scenario = settle(given)
     for name in values:
@@ -573,5 +596,16 @@ def from_link(params: Mapping[str, str]) -> tuple[Scenario, tuple[str, ...]]:
     return scenario, tuple(notes)
 
 
+def _unknown(names: list[str]) -> str:
+    listed = [f"“{_short(name)}”" for name in names[:MAX_NAMED]]
+    if len(names) > MAX_NAMED:
+        listed.append(f"{len(names) - MAX_NAMED:,} more")
+    *most, last = listed
+    if not most:
+        return f"{last} in the link is not a setting of this app."
+    return f"{', '.join(most)} and {last} in the link are not settings of this app."
+
+
 def _short(text: str) -> str:
-    return text if len(text) <= 40 else text[:39] + "…"
+    whole = text[:40].encode("utf-8", "replace").decode("utf-8")  # no lone surrogates
+    return whole if len(text) <= 40 else whole[:39] + "…"
