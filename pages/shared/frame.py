@@ -24,7 +24,10 @@ class PageName(NamedTuple):
 # In reading order, by the groups of the menu; the first is the default page.
 PAGES = {
     "See": (PageName("playground", "Playground"),),
-    "Understand": (PageName("softmax", "Softmax"),),
+    "Understand": (
+        PageName("start", "Why attention"),
+        PageName("softmax", "Softmax"),
+    ),
 }
 
 SCENARIO = "_scenario"
