@@ -13,8 +13,8 @@ import numpy as np
 from attention.functions import as_floats, read_only, softmax
 from attention.masks import band, check_window
 
-# `memory_efficient_attention` holds the scores of so many queries and keys at a time: 512 KiB in
-# float32, which stay in the processor's cache.
+# `memory_efficient_attention` holds the scores of so many queries and keys of one head at a time
+# (or as many of several heads): 512 KiB in float32, which stay in the processor's cache.
 BLOCK_QUERIES = 256
 BLOCK_KEYS = 512
 
@@ -96,12 +96,12 @@ def memory_efficient_attention(
     V = np.ldexp(V, -bits) if bits else V
     output = np.empty((*_leading_axes(Q, K), T, V.shape[-1]), Q.dtype)
     with np.errstate(all="ignore"):
-        for head, q, k, v, mask in _heads(Q, K, V, rules.mask):
-            head_rules = rules._replace(mask=mask)
+        for index, q, k, v, mask in _portions(Q, K, V, rules.mask):
+            own_rules = rules._replace(mask=mask)
             for queries in _blocks(0, T, BLOCK_QUERIES):
                 keys = _keys_in_sight(queries, S, rules)
-                mixed = _attend_in_blocks(q[..., queries, :], k, v, queries, keys, head_rules)
-                output[head][..., queries, :] = mixed
+                mixed = _attend_in_blocks(q[..., queries, :], k, v, queries, keys, own_rules)
+                output[index][..., queries, :] = mixed
         return _held(np.ldexp(output, bits)) if bits else output
 
 
@@ -218,20 +218,25 @@ def _leading_axes(Q: np.ndarray, K: np.ndarray) -> tuple[int, ...]:
     return (*np.broadcast_shapes(Q.shape[:-3], K.shape[:-3]), _count_heads(Q))
 
 
-def _heads(Q, K, V, mask) -> Iterator[tuple]:
-    """Yield the heads one by one as (index, Q, K, V, mask), or all at once if they are small."""
+def _portions(Q, K, V, mask) -> Iterator[tuple]:
+    """Yield (index, Q, K, V, mask) for all heads at once or, where that is much, for parts of them.
+
+    A part is what one index, or several, into the leading axes select: at the least, one head.
+    """
     lead, T, S = _leading_axes(Q, K), Q.shape[-2], K.shape[-2]
-    if not lead or math.prod(lead) * T * S <= BLOCK_QUERIES * BLOCK_KEYS:
+    depth = 0
+    while depth < len(lead) and math.prod(lead[depth:]) * T * S > BLOCK_QUERIES * BLOCK_KEYS:
+        depth += 1
+    if depth == 0:
         yield ..., Q, K, V, mask
         return
-    *batch, H = lead
-    H_kv = _count_heads(K)
+    H, H_kv = _count_heads(Q), _count_heads(K)
     Q = np.broadcast_to(Q, (*lead, *Q.shape[-2:]))
-    K, V = (np.broadcast_to(x, (*batch, H_kv, *x.shape[-2:])) for x in (K, V))
+    K, V = (np.broadcast_to(x, (*lead[:-1], H_kv, *x.shape[-2:])) for x in (K, V))
     mask = None if mask is None else np.broadcast_to(mask, (*lead, T, S))
-    for *b, h in np.ndindex(lead):
-        kv = (*b, h * H_kv // H)
-        yield (*b, h), Q[*b, h], K[kv], V[kv], None if mask is None else mask[*b, h]
+    for index in np.ndindex(lead[:depth]):
+        kv = index if depth < len(lead) else (*index[:-1], index[-1] * H_kv // H)
+        yield index, Q[index], K[kv], V[kv], None if mask is None else mask[index]
 
 
 def _blocks(start: int, stop: int, size: int) -> Iterator[slice]:
@@ -255,10 +260,8 @@ def _check(Q, K, V, mask, is_causal, scale, softcap, window):
     left, right = (-1, -1) if window is None else check_window(window)
     if is_causal:
         right = 0
-    scale = 1 / math.sqrt(Q.shape[-1]) if scale is None else _check_number("scale", scale)
-    softcap = None if softcap is None else _check_number("softcap", softcap)
-    if softcap is not None and softcap <= 0:
-        raise ValueError(f"softcap must be above 0, or None for no cap; got {softcap}.")
+    scale = 1 / math.sqrt(Q.shape[-1]) if scale is None else _check_scale(scale, Q.dtype)
+    softcap = None if softcap is None else _check_softcap(softcap, Q.dtype)
     if mask is not None:
         mask = _check_mask(np.asarray(mask), (*_leading_axes(Q, K), Q.shape[-2], K.shape[-2]))
     return Q, K, V, _Rules(mask, left, right, scale, softcap, _product_for(Q, K, V))
@@ -316,10 +319,21 @@ def _check_mask(mask: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     return np.broadcast_to(mask, (*mask.shape[:-2], *shape[-2:]))
 
 
-def _check_number(name: str, number) -> float:
-    if not math.isfinite(number):
-        raise ValueError(f"{name} must be a finite number; got {number}.")
-    return float(number)
+def _check_scale(scale, dtype: np.dtype) -> float:
+    if not math.isfinite(scale):
+        raise ValueError(f"scale must be a finite number; got {scale}.")
+    top = float(np.finfo(dtype).max)
+    return min(max(float(scale), -top), top)
+
+
+def _check_softcap(softcap, dtype: np.dtype) -> float | None:
+    least, top = float(np.finfo(dtype).smallest_normal), float(np.finfo(dtype).max)
+    if not least <= softcap < math.inf:  # NaN is neither
+        raise ValueError(
+            f"softcap must be a finite number of at least {least:.1g}, or None for no cap; "
+            f"got {softcap}."
+        )
+    return None if softcap > top else float(softcap)  # a cap that no score can reach is none
 
 
 def _product_for(Q: np.ndarray, K: np.ndarray, V: np.ndarray) -> Callable:

@@ -433,6 +433,24 @@ def test_the_lowest_number_as_a_bias_masks_nearly_everything(attend, kind):
     assert np.isfinite(scaled_dot_product_attention(Q, Q, Q, mask=mask).scaled).all()
 
 
+@pytest.mark.parametrize("kind", ["float32", "float64"])
+def test_the_largest_and_smallest_rules_give_neither_nan_nor_warning(attend, kind):
+    Q, K, V = (np.array(x, kind) for x in ([[2.0], [0.0]], [[1.0], [-1.0]], [[1.0], [3.0]]))
+    for rules in (
+        {"scale": 1e300},
+        {"scale": 1e300, "softcap": 1e-30},
+        {"softcap": 1e300},
+        {"softcap": 1e38, "mask": np.array([1e300, -1e300])},
+        {"scale": -1e300, "softcap": 1e300, "mask": np.array([-1e300, 0.0])},
+    ):
+        output = attend(Q, K, V, **rules)
+        assert np.isfinite(scaled_dot_product_attention(Q, K, V, **rules).scaled).all()
+        assert ((output >= 1) & (output <= 3)).all()
+    free = attend(Q, K, V)
+    np.testing.assert_allclose(attend(Q, K, V, softcap=1e300), free, rtol=1e-6)
+    np.testing.assert_array_equal(attend(Q, K, V, scale=1e300), [[1], [2]])
+
+
 def test_errors_of_floating_point_are_not_passed_on(attend):
     with np.errstate(all="raise"):
         attend(np.full((3, 2), 1e20, "f4"), np.full((3, 2), 1e30, "f4"), np.ones((3, 2), "f4"))
@@ -514,7 +532,16 @@ def ones(*shape):
             {"scale": np.nan},
             "scale must be a finite number; got nan",
         ),
-        ((ones(3, 2), ones(5, 2), ones(5, 2)), {"softcap": 0}, "softcap must be above 0.*got 0"),
+        (
+            (ones(3, 2), ones(5, 2), ones(5, 2)),
+            {"softcap": 0},
+            "softcap must be .* at least .*; got 0",
+        ),
+        (
+            (ones(3, 2), ones(5, 2), ones(5, 2)),
+            {"softcap": np.inf},
+            "softcap must be a finite number.*got inf",
+        ),
         ((ones(3, 2), ones(5, 2), ones(5, 2)), {"window": (-2, 0)}, "window's left must be -1"),
         (
             (ones(3, 2), np.diag([1, np.nan]), ones(2, 2)),
