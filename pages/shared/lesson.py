@@ -9,7 +9,8 @@ import streamlit as st
 
 from attention.forward import ForwardPass
 from attention.scenario import Scenario
-from pages.shared import controls, frame
+from pages.shared import controls, explain, frame, panels
+from pages.shared.wording import distinct
 
 
 def start(name: str, idea: str) -> ForwardPass:
@@ -38,6 +39,28 @@ def sentence_line(scenario: Scenario) -> None:
     with right, st.container(horizontal=True, vertical_alignment="center", gap="small"):
         controls.example_menu()
         controls.summary(scenario)
+
+
+def choose_row(result: ForwardPass) -> tuple[int, int | None]:
+    """Let the reader choose whose row is shown; return the query and key in hand.
+
+    They are those of the playground: the first pronoun, and where it looks most, until chosen.
+    """
+    query, key = panels.chosen(result)
+    names = distinct(result.tokens.texts)
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        st.selectbox(
+            "Query: the word that looks",
+            list(range(len(names))),
+            format_func=names.__getitem__,
+            label_visibility="collapsed",
+            width=140,
+            **frame.bound("query", query),
+        )
+        if key is not None:
+            word = explain.quoted(result, key)
+            st.markdown(f"**{explain.claim(result, query, key)} {word}**", width="content")
+    return query, key
 
 
 def ask(key: str, question: str, options: Sequence[str]) -> str | None:
