@@ -28,7 +28,7 @@ MAX_LISTED = 1_500_000  # values in all lists together; a vocabulary needs three
 MAX_DIMENSIONS = 4
 
 BLOCK = 32  # numbers that share a scale
-ROWS_AT_A_TIME = 1 << 20  # numbers turned into float32 at a time
+NUMBERS_AT_A_TIME = 1 << 20  # numbers turned into float32 at a time
 
 
 class BlockType(NamedTuple):
@@ -97,8 +97,8 @@ def read_tensor(stream: BinaryIO, name: str, tensor: GgufTensor) -> np.ndarray:
     result = np.empty(math.prod(tensor.shape), np.float32)
     kind = tensor.kind
     stream.seek(tensor.start)
-    for start in range(0, result.size, ROWS_AT_A_TIME):
-        piece = result[start : start + ROWS_AT_A_TIME]
+    for start in range(0, result.size, NUMBERS_AT_A_TIME):
+        piece = result[start : start + NUMBERS_AT_A_TIME]
         raw = stream.read(len(piece) // kind.numbers * kind.bytes)
         if len(raw) * kind.numbers != piece.size * kind.bytes:
             raise FileProblem(f"{name} is cut short: numbers are missing at its end.")

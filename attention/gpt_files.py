@@ -42,24 +42,31 @@ def load_gpt(source: str | Path = "tiny", *, max_parameters: int = MAX_PARAMETER
     Reading takes 4 bytes a parameter; hold the model once. Raises FileProblem (a ValueError), whose
     message is written for a person, for anything that is missing, damaged or not known here.
     """
+    path = _where(source)
+    try:
+        if path.suffix == ".gguf":
+            return _read_llama(path, max_parameters)
+        return _read_gpt2(path, max_parameters)
+    except OSError as error:
+        raise FileProblem(f"{path.name} cannot be read: {error.strerror}.") from error
+
+
+def _where(source: str | Path) -> Path:
+    """Return the GGUF file or the folder that a source stands for."""
     if source == "tiny":
-        return _read_gpt2(TINY, max_parameters)
+        return TINY
     if source == "smollm2":
         file = smollm2_file()
         if file is None:
-            raise FileProblem(
-                f"SmolLM2 is not installed. It is one command: {HOW_TO_GET['smollm2']}"
-            )
-        return _read_llama(file, max_parameters)
+            raise FileProblem(f"SmolLM2 is not installed; one command: {HOW_TO_GET['smollm2']}")
+        return file
     path = Path(source)
     if not path.exists():
-        raise FileProblem(f"There is no file or folder {path.name}.")
-    if path.suffix == ".gguf":
-        return _read_llama(path, max_parameters)
-    if path.is_dir():
-        return _read_gpt2(path, max_parameters)
+        raise FileProblem(f"There is no file or folder {path.name!r}.")
+    if path.is_dir() or path.suffix == ".gguf":
+        return path
     if path.name == "model.safetensors":
-        return _read_gpt2(path.parent, max_parameters)
+        return path.parent
     raise FileProblem(
         f"{path.name} is not a model known here: give a .gguf file, or the folder of a GPT-2 with "
         f"model.safetensors, config.json and tokenizer.json."
@@ -117,7 +124,7 @@ def _read_gpt2(folder: Path, max_parameters: int) -> GPT:
 def _gpt2_shapes(shapes: Mapping[str, tuple[int, ...]], n_layers: int) -> dict[str, tuple]:
     """Return the shape that each tensor must have."""
     V, D = shapes["wte.weight"]
-    F, N = _size(shapes, "h.0.mlp.c_fc.bias"), _size(shapes, "wpe.weight")
+    F, N = (0, *shapes.get("h.0.mlp.c_fc.weight", ()))[-1], _size(shapes, "wpe.weight")
     needed = {"wte.weight": (V, D), "wpe.weight": (N, D), "ln_f.weight": (D,), "ln_f.bias": (D,)}
     if "lm_head.weight" in shapes:
         needed["lm_head.weight"] = (V, D)
@@ -158,17 +165,17 @@ def _check_gpt2_config(config: Mapping[str, object]) -> str:
     """Return the activation's name, having refused settings that would change the mathematics."""
     if config.get("model_type", "gpt2") != "gpt2":
         raise FileProblem(
-            f"config.json says that this is a {config['model_type']!r}; safetensors are read here "
-            f"for 'gpt2' only."
+            f"config.json says that this is a {_shown(config['model_type'])}; safetensors are read "
+            f"here for 'gpt2' only."
         )
     usual = {"scale_attn_weights": True, "scale_attn_by_inverse_layer_idx": False}
     for name, value in usual.items():
         if config.get(name, value) is not value:
-            raise FileProblem(f"config.json sets {name} to {config[name]!r}, not known here.")
+            raise FileProblem(f"config.json sets {name} to {_shown(config[name])}, not known here.")
     activation = config.get("activation_function", "gelu_new")
-    if activation not in GPT2_ACTIVATIONS:
+    if activation not in list(GPT2_ACTIVATIONS):
         raise FileProblem(
-            f"config.json names the activation {activation!r}; known here are "
+            f"config.json names the activation {_shown(activation)}; known here are "
             f"{', '.join(GPT2_ACTIVATIONS)}."
         )
     return GPT2_ACTIVATIONS[activation]
@@ -203,7 +210,9 @@ def _read_llama(path: Path, max_parameters: int) -> GPT:
     settings = header.settings
     family = settings.get("general.architecture")
     if family != "llama":
-        raise FileProblem(f"{path.name} holds a model of the family {family!r}; read is 'llama'.")
+        raise FileProblem(
+            f"{path.name} holds a model of the family {_shown(family)}; read is 'llama'."
+        )
     shapes = {name: tensor.shape for name, tensor in header.tensors.items()}
     n_layers = _check_shapes(shapes, _llama_shapes, "blk", "token_embd.weight", max_parameters)
     n_heads = _setting(settings, "llama.attention.head_count", int)
@@ -278,14 +287,16 @@ def _check_llama_settings(settings, shapes, n_heads: int) -> None:
         )
     scaling = settings.get("llama.rope.scaling.type", "none")
     if scaling != "none":
-        raise FileProblem(f"This model stretches its positions ({scaling!r}), not known here.")
+        raise FileProblem(
+            f"This model stretches its positions ({_shown(scaling)}), not known here."
+        )
 
 
 def _llama_tokenizer(settings: Mapping[str, object]):
     kind, cut = settings.get("tokenizer.ggml.model"), settings.get("tokenizer.ggml.pre")
     if kind != "gpt2" or cut not in DIGITS_ALONE:
         raise FileProblem(
-            f"This model's vocabulary is of the kind {kind!r}, cut {cut!r}; read here is 'gpt2', "
+            f"This model's vocabulary is of the kind {_shown(kind)}, cut {_shown(cut)}; read here is 'gpt2', "
             f"cut {' or '.join(map(repr, DIGITS_ALONE))}."
         )
     words, merges, kinds = (
@@ -362,8 +373,11 @@ def _projections(W_q, W_k, W_v, W_o, b_q=None, b_k=None, b_v=None, b_o=None, **h
 
 
 def _check_vocabulary(tokenizer, V: int) -> None:
-    if len(tokenizer) > V:
-        raise FileProblem(f"The vocabulary has {len(tokenizer)} words, and {V} have embeddings.")
+    if len(tokenizer) != V:
+        raise FileProblem(
+            f"The vocabulary has {len(tokenizer):,} words, but {V:,} have embeddings: they do not "
+            f"belong together."
+        )
 
 
 REQUIRED = object()
@@ -379,8 +393,14 @@ def _setting(
     if type_ is float and type(value) is int:
         value = float(value)
     if type(value) is not type_ or not least <= value <= 1e9:
-        raise FileProblem(f"This model gives {value!r} as its {name}, which cannot be.")
+        raise FileProblem(f"This model gives {_shown(value)} as its {name}, which cannot be.")
     return value
+
+
+def _shown(value: object) -> str:
+    """Return what a file says, short enough for a message."""
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:59]}…"
 
 
 def _line(config: Mapping[str, object], name: str) -> str | None:

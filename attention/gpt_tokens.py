@@ -71,7 +71,7 @@ class BytePairTokenizer:
 
     def encode(self, text: str) -> tuple[int, ...]:
         """Return the ids of the pieces of a text."""
-        whole = text.encode("utf-8", "surrogatepass").decode("utf-8", "replace")
+        whole = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
         return tuple(self._tokenizer.encode(whole, add_special_tokens=False).ids)
 
     def texts(self, ids: Iterable[int]) -> tuple[str, ...]:
@@ -116,19 +116,41 @@ def read_words(text: str) -> WordTokenizer:
 
 
 def read_tokenizer_json(text: str, end_ids: Iterable[int] = ()) -> BytePairTokenizer:
-    """Return the tokenizer of a published tokenizer.json. Raises FileProblem."""
+    """Return the tokenizer of a published tokenizer.json, if it is byte-level pairs.
+
+    Only vocabulary, merges, added words and the cutting of digits are taken from it. Raises
+    FileProblem for what is damaged, and for any other kind of tokenizer.
+    """
     try:
-        tokenizer = _tokenizers().Tokenizer.from_str(text)
-    except Exception as error:  # the package raises nothing narrower
-        raise FileProblem(f"This tokenizer.json cannot be read: {error}") from error
-    tokenizer.no_padding()
-    tokenizer.no_truncation()
-    return BytePairTokenizer(tokenizer, end_ids)
+        found = json.loads(text)
+        model, cut = found["model"], found["pre_tokenizer"]
+        steps = cut["pretokenizers"] if cut["type"] == "Sequence" else [cut]
+        kinds = [step["type"] for step in steps]
+        known = kinds in (["ByteLevel"], ["Digits", "ByteLevel"]) and found["normalizer"] is None
+        usual = {"add_prefix_space": False, "use_regex": True, "individual_digits": True}
+        odd = any(
+            step.get(name, value) is not value for step in steps for name, value in usual.items()
+        )
+        if model["type"] != "BPE" or not known or odd:
+            raise FileProblem(
+                f"tokenizer.json is of the kind {model['type']} with {', '.join(map(str, kinds))}; "
+                f"only byte-level BPE is read here."
+            )
+        added = {word["content"]: word["id"] for word in found["added_tokens"]}
+        words = _in_order({**model["vocab"], **added})
+        merges = [
+            merge.split(" ") if isinstance(merge, str) else merge for merge in model["merges"]
+        ]
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        if isinstance(error, FileProblem):
+            raise
+        raise FileProblem("tokenizer.json is damaged: its vocabulary cannot be read.") from error
+    return byte_pairs(words, merges, special=added, end_ids=end_ids, single_digits=len(kinds) == 2)
 
 
 def byte_pairs(
     words: Sequence[str],
-    merges: Sequence[tuple[str, str]],
+    merges: Sequence[Sequence[str]],
     *,
     special: Iterable[str] = (),
     end_ids: Iterable[int] = (),
@@ -138,19 +160,18 @@ def byte_pairs(
 
     special: words of the vocabulary that are never cut, such as <|endoftext|>.
     single_digits: cut numbers into single digits first.
-    Raises FileProblem where a merge makes a piece that is not in the vocabulary.
+    Raises FileProblem where a merge joins or makes a piece that is not in the vocabulary.
     """
     library = _tokenizers()
     ids = {word: i for i, word in enumerate(words)}
-    if len(ids) != len(words):
-        raise FileProblem("The vocabulary of this file has a word twice.")
-    try:
-        tokenizer = library.Tokenizer(library.models.BPE(vocab=ids, merges=list(merges)))
-        tokenizer.add_special_tokens([word for word in special if word in ids])
-    except Exception as error:  # the package raises nothing narrower
+    if len(ids) != len(words) or len(words) > MAX_WORDS:
         raise FileProblem(
-            f"The vocabulary of this file does not fit its merges: {error}"
-        ) from error
+            f"The vocabulary of this file has {len(words):,} words, {len(ids):,} of them "
+            f"different; at most {MAX_WORDS:,} different ones are read here."
+        )
+    _check_merges(merges, ids)
+    tokenizer = library.Tokenizer(library.models.BPE(ids, [tuple(pair) for pair in merges]))
+    tokenizer.add_special_tokens([word for word in special if word in ids])
     cut = library.pre_tokenizers
     byte_level = cut.ByteLevel(add_prefix_space=False)
     digits = [cut.Digits(individual_digits=True)] if single_digits else []
@@ -159,24 +180,37 @@ def byte_pairs(
     return BytePairTokenizer(tokenizer, end_ids)
 
 
+def _check_merges(merges: Sequence[Sequence[str]], ids: dict[str, int]) -> None:
+    """Refuse merges that the package tokenizers would stumble over."""
+    for pair in merges:
+        if len(pair) != 2 or not all(isinstance(part, str) and part in ids for part in pair):
+            raise FileProblem("A merge of this vocabulary does not join two of its pieces.")
+        if "".join(pair) not in ids:
+            raise FileProblem("A merge of this vocabulary makes a piece that is not in it.")
+
+
 def read_vocab_and_merges(vocab: str, merges: str, end_ids: Iterable[int] = ()):
     """Return the tokenizer of GPT-2's two published files, vocab.json and merges.txt.
 
     Raises FileProblem.
     """
     try:
-        ids = json.loads(vocab)
-        words = sorted(ids, key=ids.get)
-        in_order = [ids[word] for word in words] == list(range(len(words)))
-    except (ValueError, TypeError, AttributeError, RecursionError):
-        in_order = False
-    if not in_order:
-        raise FileProblem("vocab.json must give every word one id, counting from 0 without a gap.")
-    pairs = [line.split(" ") for line in merges.splitlines() if not line.startswith("#version")]
-    if not all(len(pair) == 2 for pair in pairs if pair != [""]):
-        raise FileProblem("merges.txt must have two pieces and a space between them in each line.")
-    pairs = [tuple(pair) for pair in pairs if pair != [""]]
+        words = _in_order(json.loads(vocab))
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise FileProblem(
+            "vocab.json must give every word one id, counting from 0 without a gap."
+        ) from error
+    lines = [line for line in merges.splitlines() if line and not line.startswith("#version")]
+    pairs = [line.split(" ") for line in lines]
     return byte_pairs(words, pairs, special=["<|endoftext|>"], end_ids=end_ids)
+
+
+def _in_order(ids: dict[str, int]) -> list[str]:
+    """Return the words in the order of their ids; raise ValueError unless they are 0, 1, 2, ..."""
+    words = sorted(ids, key=ids.get)
+    if [ids[word] for word in words] != list(range(len(words))):
+        raise ValueError("The ids have gaps.")
+    return words
 
 
 def _tokenizers():

@@ -35,7 +35,7 @@ def with_temperature(logits, temperature: float) -> np.ndarray:
     if not (math.isfinite(temperature) and temperature >= 0):
         raise ValueError(f"temperature must be a finite number, 0 or more; got {temperature!r}.")
     top = logits.max(axis=-1, keepdims=True)
-    divisor = logits.dtype.type(min(temperature, np.finfo(logits.dtype).max))
+    divisor = logits.dtype.type(min(temperature, float(np.finfo(logits.dtype).max)))
     with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
         # From the top down, so that a tiny temperature leads to -inf and not to inf - inf.
         cooled = (logits - top) / divisor
@@ -90,7 +90,7 @@ def draw(probabilities: np.ndarray, rng: np.random.RandomState) -> int:
     to 1.
     """
     reached = np.cumsum(probabilities, dtype=np.float64)
-    if reached.ndim != 1 or not abs(reached[-1] - 1) < 1e-3:
+    if np.ndim(probabilities) != 1 or not abs(reached[-1] - 1) < 1e-3:
         raise ValueError("probabilities must be one row that sums to 1.")
     return int(np.searchsorted(reached, rng.random_sample() * reached[-1], side="right"))
 
