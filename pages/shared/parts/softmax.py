@@ -1,0 +1,440 @@
+"""Parts of the page on softmax: one row step by step, rows against columns, and a quiz."""
+
+import math
+
+import numpy as np
+import plotly.graph_objects as go
+import streamlit as st
+
+from attention.exercises import (
+    NEGATIVE,
+    POST_ROW,
+    TOO_MUCH,
+    SoftmaxRow,
+    softmax_row,
+    softmax_row_question,
+)
+from attention.forward import ForwardPass
+from attention.functions import softmax
+from attention.randomness import stable_rng
+from pages.shared import arithmetic, explain, figures, lesson, panels, stages
+from pages.shared.colours import Palette
+from pages.shared.frame import bound, change, kept
+from pages.shared.wording import in_plotly, number, short
+
+QUESTIONS = 6  # generated rows of a sheet
+CAN, CANNOT = "It can", "It cannot"
+
+
+def allowed(result: ForwardPass, query: int) -> np.ndarray:
+    """True for each key (T,) that the query may look at."""
+    mask, T = result.attention.mask, len(result.tokens)
+    return np.ones(T, bool) if mask is None else np.broadcast_to(mask, (1, T, T))[0, query]
+
+
+# ---- one row
+
+
+def steps(result: ForwardPass, query: int, shift: float) -> tuple[np.ndarray, ...]:
+    """One row's way through the softmax: shifted scores, e^(score − max), weights, each (T,).
+
+    The shift is added to every score. Masked keys have no score (NaN), power 0 and weight 0.
+    """
+    keys = allowed(result, query)
+    scores = np.where(keys, result.attention.scaled[0, query].astype(np.float64) + shift, np.nan)
+    powers = np.where(keys, np.exp(np.nan_to_num(scores - scores[keys].max())), 0)
+    return scores, powers, softmax(scores, where=keys)
+
+
+def one_row(result: ForwardPass) -> None:
+    """The chosen row from scores to weights; once predicted, with a number added to every score."""
+    query, key = lesson.choose_row(result)
+    chart = st.container(key="softmax_steps", gap="xxsmall")
+    shift = result.scenario.shift if _predict_shift(result, query) else 0.0
+    scores, powers, weights = steps(result, query, shift)
+    with chart:
+        st.plotly_chart(
+            steps_figure(scores, powers, weights, result.tokens.texts, key, stages.palette()),
+            key="softmax_steps_chart",
+            theme=None,
+            config=figures.CONFIG,
+            alt=f"Scores, powers and weights of a row. {explain.row_alt(result, query)}",
+        )
+        if key is not None:
+            st.markdown(_arithmetic(result, query, key, shift))
+        st.markdown(_ratio(result, query))
+
+
+def _predict_shift(result: ForwardPass, query: int) -> bool:
+    before, after = (steps(result, query, shift)[2] for shift in (0.0, 5.0))
+    top = int(before.argmax())
+    options = ("all weights grow", "nothing changes", "the largest grows most")
+    if np.allclose(before, after, atol=1e-6):
+        answer = options[1]
+    else:
+        answer = options[0] if (after > before).all() else options[2]
+    seen = lesson.predict(
+        "shift",
+        "Add 5 to every score of this row. What happens to the weights?",
+        options,
+        answer,
+        f"$e^{{s+5}}=e^s\\cdot e^5$: the factor $e^5$ stands above and below the line, and "
+        f"{explain.quoted(result, top)} keeps {number(after[top], 3)}. That is why the largest "
+        "score may be subtracted first, so that no power overflows.",
+    )
+    if seen:
+        most = 20.0 if abs(result.scenario.shift) <= 20 else 100.0
+        st.slider("Added to every score", -most, most, step=0.5, **bound("shift"))
+    return seen
+
+
+def _arithmetic(result: ForwardPass, query: int, key: int, shift: float) -> str:
+    scaled = result.attention.scaled[0, query].astype(np.float64) + shift
+    opened = arithmetic.softmax_cell(scaled, allowed(result, query), key)
+    word = explain.quoted(result, key)
+    if opened is None:
+        return f"{word} is masked: no score, $e^{{-\\infty}}=0$, weight 0."
+    return (
+        f"{word}: score {opened.scaled} − largest {opened.largest} = {opened.exponent} &ensp;→"
+        f"&ensp; $e^{{{opened.exponent}}}$ = {opened.power} &ensp;→&ensp; "
+        f"{opened.power} ÷ row sum {opened.total} = **{opened.result}**"
+    )
+
+
+def _ratio(result: ForwardPass, query: int) -> str:
+    keys = np.flatnonzero(allowed(result, query))
+    scaled = result.attention.scaled[0, query].astype(np.float64)
+    order = keys[np.argsort(-scaled[keys], kind="stable")]
+    if len(order) < 2:
+        return ":gray[One word only: it takes the whole weight, whatever its score.]"
+    a, b = (explain.quoted(result, int(place)) for place in order[:2])
+    difference, ratio = ratio_of(float(scaled[order[0]] - scaled[order[1]]))
+    return (
+        f":gray[Differences become ratios: {a} scores {difference} more than {b}, so its weight is "
+        f"$e^{{{difference}}}$ = {ratio} times as large.]"
+    )
+
+
+def ratio_of(difference: float) -> tuple[str, str]:
+    """Print a difference of scores ≥ 0 and e to it, so that the one recomputes from the other."""
+    if difference > math.log(1e6):
+        return number(difference), "more than a million"
+    goal = _three_digits(math.exp(difference))
+    for decimals in range(2, 12):
+        if _three_digits(math.exp(round(difference, decimals))) == goal:
+            break
+    return number(difference, decimals), goal
+
+
+def _three_digits(value: float) -> str:
+    decimals = max(2 - math.floor(math.log10(value)), 0)
+    return f"{round(value, 2 - math.floor(math.log10(value))):,.{decimals}f}"
+
+
+def steps_figure(
+    scores: np.ndarray,
+    powers: np.ndarray,
+    weights: np.ndarray,
+    texts: tuple[str, ...],
+    chosen: int | None,
+    palette: Palette,
+) -> go.Figure:
+    """Draw one row three times above each other: scores, powers, weights; a column is a word."""
+    T = len(texts)
+    numbered = T <= 14
+    axis = figures.Axis(texts, marked=() if chosen is None else ((chosen, palette.key),))
+    panels_ = (
+        ("score", scores, "", (0.70, 0.95)),
+        ("e<sup>score − largest</sup>", powers, "2", (0.37, 0.60)),
+        ("divided by their sum: <b>weight</b>", weights, "3", (0.04, 0.27)),
+    )
+    known = scores[np.isfinite(scores)]
+    low, high = min(0.0, known.min()), max(0.0, known.max())
+    room = 0.3 * max(high - low, 0.1)
+    layout: dict = {
+        "height": 330 + (0 if numbered else figures.label_height(axis) - 20),
+        "margin": {"l": 4, "r": 4, "t": 4, "b": 20 if numbered else figures.label_height(axis)},
+        "paper_bgcolor": "rgba(0,0,0,0)",
+        "plot_bgcolor": "rgba(0,0,0,0)",
+        "font": {"family": figures.FONT, "color": palette.muted, "size": 10.5},
+        "hoverlabel": {"font": {"family": figures.FONT, "size": 12}},
+        "showlegend": False,
+        "dragmode": False,
+        "bargap": 0.22,
+        "annotations": [],
+        "xaxis": {
+            "fixedrange": True,
+            "showgrid": False,
+            "zeroline": False,
+            "range": [-0.5, T - 0.5],
+            "tickmode": "array",
+            "tickvals": list(range(T)),
+            "ticktext": axis.ticks(),
+            "tickfont": {"size": 10.5 if T <= 24 else 8},
+            "tickangle": 0 if numbered else -55,
+            "ticks": "",
+            "anchor": "y3",
+        },
+    }
+    bars = []
+    for title, row, name, domain in panels_:
+        signed = name == ""
+        colours = [palette.bar] * T
+        if chosen is not None:
+            colours[chosen] = palette.key
+        written = [_cell(value, signed) for value in row.tolist()] if numbered else None
+        bars.append(
+            go.Bar(
+                x=np.arange(T, dtype=np.float32),
+                y=row,
+                yaxis=f"y{name}",
+                marker={"color": colours},
+                text=written,
+                textposition="outside",
+                textfont={"size": 10.5, "color": palette.text},
+                cliponaxis=False,
+                customdata=[in_plotly(text) for text in texts],
+                hovertemplate="%{customdata}: %{y:.3f}<extra></extra>",
+            )
+        )
+        layout[f"yaxis{name}"] = {
+            "domain": domain,
+            "fixedrange": True,
+            "showgrid": False,
+            "showticklabels": False,
+            "zeroline": True,
+            "zerolinecolor": palette.border,
+            "range": [low - (room if low < 0 else 0), high + room] if signed else [0, 1.0],
+        }
+        layout["annotations"].append(
+            {
+                "text": title,
+                "xref": "paper",
+                "yref": "paper",
+                "x": 0,
+                "y": domain[1] + 0.05,
+                "xanchor": "left",
+                "yanchor": "middle",
+                "showarrow": False,
+                "font": {"size": 12, "color": palette.text},
+            }
+        )
+    return go.Figure(data=bars, layout=layout)
+
+
+def _cell(value: float, signed: bool) -> str:
+    if math.isnan(value):
+        return "masked"
+    return short(value) if signed else number(value)
+
+
+# ---- rows and columns
+
+
+def rows_and_columns(result: ForwardPass) -> None:
+    """The whole map: softmax by row, and two mistakes beside it on the same scale."""
+    query, key = panels.chosen(result)
+    maps = three_maps(result)
+    st.markdown(
+        "**Every row by itself**, and two mistakes often made, on the same scale from 0 to 1"
+    )
+    for column, (name, weights) in zip(st.columns(3, gap="small"), maps.items(), strict=True):
+        with column, st.container(gap="xxsmall", key=f"softmax_{name}"):
+            st.markdown(TITLES[name])
+            st.plotly_chart(
+                map_figure(result, weights, query, stages.palette()),
+                key=f"softmax_{name}_chart",
+                theme=None,
+                config=figures.CONFIG,
+                alt=f"{TITLES[name]}: {_sums(weights)}",
+            )
+            st.markdown(f":small[{_caption(result, name, weights, query)}]")
+    _gives_and_gets(result)
+
+
+TITLES = {
+    "by_row": "**Softmax by row**: right",
+    "by_column": "**Softmax by column**: a mistake",
+    "twice": "**Softmax twice**: a mistake",
+}
+
+
+def three_maps(result: ForwardPass) -> dict[str, np.ndarray]:
+    """The weights (T, T), a softmax down the columns instead, and a second softmax on top."""
+    attention = result.attention
+    weights = attention.weights[0]
+    mask = None if attention.mask is None else np.broadcast_to(attention.mask, (1, *weights.shape))
+    by_column = softmax(attention.scaled[0], axis=0, where=None if mask is None else mask[0])
+    return {"by_row": weights, "by_column": by_column, "twice": softmax(weights)}
+
+
+def map_figure(result: ForwardPass, weights: np.ndarray, query: int, palette: Palette) -> go.Figure:
+    """Draw one of the maps with the chosen row outlined."""
+    tokens, T = result.tokens.texts, len(weights)
+    cells = None
+    if T <= stages.NUMBERED_TOKENS:
+        cells = figures.number_cells(weights, only_row=query, decimals=2)
+    columns = figures.Axis(tokens)
+    return figures.heatmap(
+        weights,
+        palette,
+        rows=figures.Axis(tokens, marked=((query, palette.query),)),
+        columns=columns,
+        limit=1.0,
+        weights=True,
+        cells=cells,
+        outlines=(figures.Outline((query, query), (0, T - 1), palette.query),),
+        hover="%{y} → %{x}: %{z:.3f}",
+        height=figures.map_height(T) + figures.label_height(columns),
+    )
+
+
+def _sums(weights: np.ndarray) -> str:
+    rows, columns = (np.sort(weights.sum(axis)) for axis in (1, 0))
+    return f"rows add up to {_from_to(rows)}, columns to {_from_to(columns)}"
+
+
+def _from_to(sums: np.ndarray) -> str:
+    low, high = number(sums[0]), number(sums[-1])
+    return low if low == high else f"{low} to {high}"
+
+
+def _caption(result: ForwardPass, name: str, weights: np.ndarray, query: int) -> str:
+    word, row = explain.quoted(result, query), weights[query]
+    sums = _sums(weights)
+    if name == "by_row":
+        return f"{sums[0].upper()}{sums[1:]}. Each row is one word’s attention, shared out whole."
+    if name == "by_column":
+        return (
+            f"{sums[0].upper()}{sums[1:]}. The row of {word} adds up to **{number(row.sum())}**: "
+            "the words looked at share out the lookers, so its output is too large or too small."
+        )
+    low, high = number(row.min(), 3), number(row.max(), 3)
+    spread = f"everywhere **{low}**" if low == high else f"between **{low}** and **{high}**"
+    T = len(row)
+    leak = " Masked words get weight again." if not allowed(result, query).all() else ""
+    return (
+        f"Rows add up to 1, but the row of {word} is {spread}; all alike would be "
+        f"{number(1 / T, 3)}. Weights differ by 1 at most, so a second softmax makes ratios of "
+        f"$e$ = 2.72 at most.{leak}"
+    )
+
+
+def _gives_and_gets(result: ForwardPass) -> None:
+    weights, texts = result.attention.weights[0], result.tokens.texts
+    gets, gives = weights.sum(axis=0), weights.sum(axis=1)
+    most, least = int(gets.argmax()), int(gets.argmin())
+    st.markdown(
+        f"**Columns are free.** Each word gives 1 in all (the short lines); what it gets is its "
+        f"column’s sum (the bars): {explain.quoted(result, most)} gets {number(gets[most])}, "
+        f"{explain.quoted(result, least)} {number(gets[least])}."
+    )
+    with st.container(key="gets"):
+        st.plotly_chart(
+            figures.bars(
+                gets,
+                stages.palette(),
+                texts=texts,
+                chosen=most,
+                height=110 if len(texts) <= 14 else 134,
+                reference=gives,
+            ),
+            key="gets_chart",
+            theme=None,
+            config=figures.CONFIG,
+            alt="What each word gets, its column’s sum: "
+            + ", ".join(f"{t} {number(g)}" for t, g in zip(texts, gets.tolist(), strict=True)),
+        )
+
+
+# ---- can this be a softmax row?
+
+
+def sheet(seed: int) -> tuple[SoftmaxRow, ...]:
+    """The generated rows of one sheet: the same for everyone with the same link."""
+    return tuple(
+        softmax_row_question(stable_rng("softmax row", seed, place)) for place in range(QUESTIONS)
+    )
+
+
+def quiz(result: ForwardPass) -> None:
+    """Rows to judge: the post's own first, then generated ones; answers last for the session."""
+    seed = result.scenario.sheet
+    st.markdown("**Can this be a softmax row?** First the post’s own row for “it”:")
+    answers = [_post_row()]
+    rows = sheet(seed)
+    columns = st.columns(3, gap="small")
+    for place, question in enumerate(rows):
+        with columns[place % 3]:
+            answers.append(_one_question(seed, place, question))
+    right, given = sum(a is True for a in answers), sum(a is not None for a in answers)
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        st.button("New rows", key="new_rows", on_click=change, kwargs={"sheet": seed % 999_999 + 1})
+        if given:
+            st.markdown(f"**{right} of {given} right**", width="content")
+        st.markdown(f":gray[sheet {seed}]", width="content")
+
+
+def _post_row() -> bool | None:
+    question = softmax_row(tuple(POST_ROW.values()))
+    left, right = st.columns(2, gap="medium", vertical_alignment="center")
+    with left, st.container(key="post_row"):
+        st.plotly_chart(
+            figures.bars(
+                np.array(question.row),
+                stages.palette(),
+                texts=tuple(POST_ROW),
+                chosen=None,
+                height=120,
+            ),
+            key="post_row_chart",
+            theme=None,
+            config=figures.CONFIG,
+            alt="The post’s row: "
+            + ", ".join(f"{word} {number(value)}" for word, value in POST_ROW.items()),
+        )
+    with right:
+        answer = _judge("softmax_row_post", question)
+        if answer is not None:
+            shares = ", ".join(
+                f"{word} {number(share, 3)}"
+                for word, share in zip(POST_ROW, question.shares, strict=True)
+            )
+            st.markdown(
+                f"{_verdict(question, answer)} Which words matter most to “it” is well told; as "
+                f"shares of one whole, each divided by {number(question.total)}, they would be "
+                f"{shares}. It also leaves out four of the ten words: the second “the”, “is”, "
+                "“eating” and “now” take a share too. A true row stands at the top of this page."
+            )
+    return answer
+
+
+def _one_question(seed: int, place: int, question: SoftmaxRow) -> bool | None:
+    with st.container(border=True, gap="xsmall", key=f"softmax_row_{place}"):
+        st.markdown(" &ensp; ".join(f"**{number(value)}**" for value in question.row))
+        answer = _judge(f"softmax_row_{seed}_{place}", question)
+        if answer is not None:
+            st.markdown(_verdict(question, answer))
+    return answer
+
+
+def _judge(key: str, question: SoftmaxRow) -> bool | None:
+    """Ask for a verdict; return whether it is right, None before there is one."""
+    picked = st.segmented_control(
+        "Can a softmax give this row?", (CAN, CANNOT), label_visibility="collapsed", **kept(key)
+    )
+    return None if picked is None else (picked == CAN) == (not question.flaw)
+
+
+def _verdict(question: SoftmaxRow, right: bool) -> str:
+    opening = "**Right.**" if right else "**Not quite.**"
+    total = number(question.total)
+    if question.flaw == NEGATIVE:
+        return (
+            f"{opening} It cannot: it adds up to {total}, but {number(min(question.row))} is "
+            "negative, and $e$ to any power is above 0."
+        )
+    if question.flaw:
+        way = "more" if question.flaw == TOO_MUCH else "less"
+        return f"{opening} It cannot: it adds up to {total}, {way} than the 1 there is to share."
+    return f"{opening} It can: nothing is negative, and it adds up to {total}."
