@@ -16,6 +16,16 @@ from pages.shared.frame import bound, change
 from pages.shared.wording import distinct, in_markdown, number, plural, round_up
 
 STEPS = ("Words", "Vectors", "Positions", "Query, key", "Score", "Scaled", "Weights", "Output")
+NAMES = (
+    "the words",
+    "each word as a vector",
+    "where each word stands",
+    "query and key",
+    "one score",
+    "all scores, scaled",
+    "softmax makes weights",
+    "the weighted sum",
+)
 FEW = 12  # words that a guess offers; of a longer sentence only some
 VECTORS = {
     "words": (
@@ -82,13 +92,13 @@ def _navigation(step: int) -> None:
 
 
 def _words(result: ForwardPass, at: Pair) -> None:
-    left, right = _halves()
+    left, right = _halves(1)
     names = distinct(result.tokens.texts)
     with left:
         st.markdown(
             f"Your sentence is cut into {plural(len(names), 'piece')}: words and signs, called "
-            f"*tokens*. We follow **{explain.quoted(result, at.query)}**. Alone it says little; "
-            "what it means here it must get from the other words."
+            f"*tokens*. We follow **{explain.quoted(result, at.query)}**. Alone that word "
+            "says little; what it means here must come from the other words."
         )
         st.selectbox(
             "Follow another word",
@@ -112,7 +122,7 @@ def _words(result: ForwardPass, at: Pair) -> None:
 
 
 def _vectors(result: ForwardPass, at: Pair) -> None:
-    left, right = _halves()
+    left, right = _halves(2)
     x = result.embeddings
     with left:
         st.markdown(
@@ -130,7 +140,7 @@ def _vectors(result: ForwardPass, at: Pair) -> None:
 
 
 def _positions(result: ForwardPass, at: Pair) -> None:
-    left, right = _halves()
+    left, right = _halves(3)
     parts = position_parts(result)
     with left:
         if result.positions is None:
@@ -161,7 +171,7 @@ def _positions(result: ForwardPass, at: Pair) -> None:
 
 
 def _query_and_key(result: ForwardPass, at: Pair) -> None:
-    left, right = _halves()
+    left, right = _halves(4)
     word = explain.quoted(result, at.query)
     q = arithmetic.vector_cell(result, "Q", at.query, 0)
     k = arithmetic.vector_cell(result, "K", at.query, 0)
@@ -192,7 +202,7 @@ def _query_and_key(result: ForwardPass, at: Pair) -> None:
 
 
 def _score(result: ForwardPass, at: Pair) -> None:
-    left, right = _halves()
+    left, right = _halves(5)
     names = distinct(result.tokens.texts)
     q, k = explain.quoted(result, at.query), explain.quoted(result, at.key)
     total = arithmetic.score(result, at.query, at.key)
@@ -230,7 +240,7 @@ def _score(result: ForwardPass, at: Pair) -> None:
 
 
 def _scaled(result: ForwardPass, at: Pair) -> None:
-    left, right = _halves()
+    left, right = _halves(6)
     d_k = result.attention.K.shape[-1]
     word, line = explain.quoted(result, at.query), arithmetic.scaling(result, at.query, at.key)
     with left:
@@ -264,7 +274,7 @@ def _scaled(result: ForwardPass, at: Pair) -> None:
 
 
 def _weights(result: ForwardPass, at: Pair) -> None:
-    left, right = _halves()
+    left, right = _halves(7)
     word, row = explain.quoted(result, at.query), result.attention.weights[0, at.query]
     with left:
         st.markdown(
@@ -307,7 +317,7 @@ def _weights(result: ForwardPass, at: Pair) -> None:
 
 
 def _output(result: ForwardPass, at: Pair) -> None:
-    left, right = _halves()
+    left, right = _halves(8)
     word, weights = explain.quoted(result, at.query), result.attention.weights[0, at.query]
     output = stage_array(result, "output")[at.query]
     column = int(np.argmax(np.abs(output)))
@@ -446,8 +456,9 @@ def sum_lines(total: Sum, left: str | None, right: str, result: ForwardPass | No
     if more:
         parts.append(f":gray[{more} more] = {rest}")
     rounded = "" if total.exact == total.result else f" → {total.result}"
-    parts.append(f":gray[sum] {total.exact}{rounded}")
-    return f":small[{' &emsp; '.join(parts)}]"
+    lines = [" &emsp; ".join(parts[i : i + 2]) for i in range(0, len(parts), 2)]
+    lines.append(f":gray[sum] {total.exact}{rounded}")
+    return "  \n".join(f":small[{line}]" for line in lines)
 
 
 def _exponent(text: str) -> str:
@@ -501,17 +512,17 @@ def fading(result: ForwardPass) -> Fading | None:
 
 def about_fading(result: ForwardPass) -> str:
     """The sentence that meets “they forget everything”."""
+    start = "What came earlier fades; how fast depends on the network’s gates and its training. "
+    end = "Attention pays nothing for distance: a word far away can have the largest weight."
     found = fading(result)
-    text = "it fades, and how fast depends on the network’s gates and its training. "
     if found is None:
-        return text.capitalize() + "Attention pays nothing for distance."
+        return start + end
     at, word = explain.quoted(result, found.at), explain.quoted(result, found.word)
     part = number(found.share, 3) if found.share >= 0.0005 else "less than .001"
-    return (
-        text.capitalize() + f"An untrained LSTM that has read your sentence as far as {at} still "
-        f"feels {word}, {plural(found.steps, 'step')} back: of all that its state depends on, "
-        f"{part} is {word} and {number(found.own, 3)} is {at} itself. Attention pays nothing for "
-        "distance: a word far away can have the largest weight."
+    return start + (
+        f"An untrained LSTM that has read your sentence as far as {at} still feels {word}, "
+        f"{plural(found.steps, 'step')} back: of all that its state depends on, {part} is {word} "
+        f"and {number(found.own, 3)} is {at} itself. {end}"
     )
 
 
@@ -574,7 +585,7 @@ def score_figures(
     each = figures.heatmap(
         products,
         colours,
-        rows=figures.Axis(("product",)),
+        rows=figures.Axis(("q × k",)),
         limit=round_up(float(np.abs(products).max())),
         cells=figures.number_cells(products) if numbered else None,
         height=34,
@@ -637,8 +648,11 @@ def output_figure(
 # ---- layout
 
 
-def _halves():
-    return st.columns([2, 3], gap="medium")
+def _halves(step: int):
+    """What is said on the left, under the step's name, and what is shown on the right."""
+    left, right = st.columns([2, 3], gap="medium")
+    left.markdown(f"**Step {step} of {len(STEPS)}: {NAMES[step - 1]}**")
+    return left, right
 
 
 def _chart(title: str, key: str, figure: go.Figure, alt: str) -> None:
