@@ -344,6 +344,7 @@ FIELDS = {
     "step": Whole(1, 8),
     "sharing": Choice(("separate", "one", "swapped")),
     "lab_d": Whole(1, 1_024),
+    "lab_seed": Whole(1, MAX_SEED),
     "temperature": Number(0.05, 20.0),
     "shift": Number(-100.0, 100.0),
     "n_heads": Whole(1, 8),
@@ -413,6 +414,7 @@ class Scenario:
     step: int = 1
     sharing: str = "separate"
     lab_d: int = 64
+    lab_seed: int = 1
     temperature: float = 1.0
     shift: float = 0.0
     n_heads: int = 4

@@ -146,22 +146,20 @@ def bars(
         marked = ((chosen, palette.key),)
     axis = Axis(texts, marked=marked)
     crowded = S > 14
-    lines = [] if reference is None else [_reference(reference, palette)]
-    top = max(
-        (float(values.max()) for values in (row, reference) if values is not None and S),
-        default=1.0,
-    )
     shown = [number(v) if v >= 0.005 and (not crowded or v >= 0.05) else "" for v in row.tolist()]
+    highest = row if reference is None else np.maximum(row, reference)
+    top = float(highest.max()) if S else 1.0
     bar = go.Bar(
         x=np.arange(S, dtype=np.float32),
         y=row,
         marker={"color": colours},
-        text=shown,
+        text=shown if reference is None else None,
         textposition="outside",
         textfont={"size": 10.5, "color": palette.text},
         cliponaxis=False,
         hovertemplate="%{x}: %{y:.3f}<extra></extra>",
     )
+    lines = [] if reference is None else _reference(reference, highest, shown, palette)
     layout = {
         "height": height,
         "margin": {"l": 4, "r": 4, "t": 16, "b": label_height(axis) if crowded else 20},
@@ -178,17 +176,24 @@ def bars(
     return go.Figure(data=[bar, *lines], layout=layout)
 
 
-def _reference(values: np.ndarray, palette: Palette) -> go.Scatter:
+def _reference(
+    values: np.ndarray, highest: np.ndarray, shown: list[str], palette: Palette
+) -> list[go.Scatter]:
+    """Short lines at the values, and the bars' numbers above both."""
+    common = {
+        "x": np.arange(len(values), dtype=np.float32),
+        "cliponaxis": False,
+        "hoverinfo": "skip",
+    }
     size = min(max(360 / max(len(values), 1), 5), 26)
-    return go.Scatter(
-        x=np.arange(len(values), dtype=np.float32),
-        y=values,
-        mode="markers",
-        marker={"symbol": "line-ew", "size": size, "line": {"width": 2, "color": palette.text}},
-        cliponaxis=False,
-        hoverinfo="skip",
-        showlegend=False,
-    )
+    marker = {"symbol": "line-ew", "size": size, "line": {"width": 2, "color": palette.text}}
+    font = {"size": 10.5, "color": palette.text}
+    return [
+        go.Scatter(y=values, mode="markers", marker=marker, **common),
+        go.Scatter(
+            y=highest, mode="text", text=shown, textposition="top center", textfont=font, **common
+        ),
+    ]
 
 
 def number_cells(

@@ -1,6 +1,7 @@
 """Parts of the page on the score and √d_k: the reader's row at a temperature, the laboratory, and
 what a dot product is made of."""
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -90,7 +91,7 @@ def _temperature_slider(result: ForwardPass) -> None:
     now = result.scenario.temperature
     choices = {_written(t): t for t in (*TEMPERATURES, divided, undivided)} | {_written(now): now}
     st.select_slider(
-        "Temperature: what the scores are divided by besides",
+        "Temperature: divides the scores before the softmax",
         sorted(choices.values()),
         format_func=_written,
         **bound("temperature"),
@@ -165,33 +166,43 @@ def _about_row(seen: bool) -> str:
 
 
 @lru_cache(maxsize=8)
-def curve(widths: tuple[int, ...]) -> tuple[ScalingLab, ...]:
+def curve(widths: tuple[int, ...], seed: int) -> tuple[ScalingLab, ...]:
     """The laboratory at each width: the same drawing, so a slider only chooses among them."""
-    return scaling_curve(widths, N_KEYS, DRAWS)
+    return scaling_curve(widths, N_KEYS, DRAWS, seed)
 
 
-def one_row(d: int) -> tuple[np.ndarray, np.ndarray]:
+def one_row(d: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """One more query and its ten keys of width d: weights without and with the division, (10,)."""
-    queries, keys = random_vectors(d, N_KEYS, 1, seed=0)
+    queries, keys = random_vectors(d, N_KEYS, 1, seed)
     scores = queries[:, 0] @ keys  # (10,)
     return softmax(scores), softmax(scores / np.float32(d**0.5))
 
 
 def laboratory(result: ForwardPass) -> None:
     """Random vectors of any width: what the division keeps steady, and what happens without."""
-    d = result.scenario.lab_d
+    d, seed = result.scenario.lab_d, result.scenario.lab_seed
     widths = tuple(sorted({*WIDTHS, d}))
-    labs = curve(widths)
+    labs = curve(widths, seed)
     here = labs[widths.index(d)]
     palette = stages.palette()
     left, right = st.columns(2, gap="medium", vertical_alignment="top")
     with left, st.container(gap="xxsmall"):
-        st.markdown(f"**The laboratory: {here.rows:,} random queries, {N_KEYS} random keys each**")
+        with st.container(horizontal=True, horizontal_alignment="distribute"):
+            st.markdown(
+                f"**The laboratory: {here.rows:,} random rows of {N_KEYS} keys**", width="content"
+            )
+            st.button(
+                "Draw again",
+                key="draw_again",
+                type="tertiary",
+                on_click=change,
+                kwargs={"lab_seed": seed % 999_999 + 1},
+            )
         st.select_slider("Width d of queries and keys", widths, **bound("lab_d"))
         st.markdown(_lab_sentence(here))
     with right, st.container(gap="xxsmall", key="lab_row"):
-        st.markdown(f"**One of them: its {N_KEYS} weights** {LEGEND}")
-        without, scaled = one_row(d)
+        st.markdown(f"**One query, {N_KEYS} keys: the weights** {LEGEND}")
+        without, scaled = one_row(d, seed)
         st.plotly_chart(
             pair_of_bars(without, scaled, palette),
             key="lab_row_chart",
@@ -233,23 +244,41 @@ class Measure:
 
 
 MEASURES = (
-    Measure("variance", "Variance of the scores", "How far apart the scores lie.", 0.4, 2e3, True),
-    Measure("top", "Largest weight", "1: one key takes everything.", 0, 1),
-    Measure("entropy", "Entropy", f"ln {N_KEYS} = 2.3: all alike. 0: one key alone.", 0, 2.35),
-    Measure("slope", "Gradient Σ w(1 − w)", "0: a change of the scores changes nothing.", 0, 0.9),
+    Measure(
+        "variance",
+        "Variance of the scores",
+        "How far apart the scores lie: their mean squared distance from their mean.",
+        0.4,
+        2e3,
+        True,
+    ),
+    Measure("top", "Largest weight", "Mean over all rows. At 1 one key takes everything.", 0, 1),
+    Measure(
+        "entropy",
+        "Entropy",
+        f"How evenly the weight is shared. ln {N_KEYS} = 2.3: all alike; 0: one key alone.",
+        0,
+        2.35,
+    ),
+    Measure(
+        "slope",
+        "Gradient Σ w(1 − w)",
+        "How far weights move when scores move. At 0 nothing is learned.",
+        0,
+        0.9,
+    ),
 )
 
 
 def _lab_sentence(here: ScalingLab) -> str:
     without, scaled = here.unscaled, here.scaled
     return (
-        f"All numbers in q and k are drawn with mean 0 and variance 1. At d = {here.d:,} each "
-        f"score is a sum of {plural(here.d, 'product')}, and the scores’ variance is "
-        f":red[{_lab_number(without.variance)}]: about d. The largest of ten weights is "
-        f":red[{number(without.top)}] on average and the gradient :red[{number(without.slope)}]. "
-        f"Divided by √{here.d:,} = {number(here.d**0.5)}, the variance is "
-        f":blue[{_lab_number(scaled.variance)}], the largest weight :blue[{number(scaled.top)}], "
-        f"the gradient :blue[{number(scaled.slope)}], at every width."
+        f"All numbers in q and k are random, with variance 1. A score is a sum of "
+        f"{plural(here.d, 'product')}, so its variance is about {here.d:,}: "
+        f":red[{_lab_number(without.variance)}]. The largest of ten weights takes "
+        f":red[{number(without.top)}] on average. Divided by √{here.d:,} = {number(here.d**0.5)}, "
+        f"the variance is :blue[{_lab_number(scaled.variance)}] and the largest weight "
+        f":blue[{number(scaled.top)}], nearly the same at every width."
     )
 
 
@@ -289,7 +318,7 @@ def pair_of_bars(without: np.ndarray, scaled: np.ndarray, palette: Palette) -> g
         )
         for name, row in zip(colours, (without, scaled), strict=True)
     ]
-    ticks = {"dtick": 1, "title": {"text": "key", "standoff": 2}}
+    ticks = {"tickvals": list(range(1, len(scaled) + 1)), "ticktext": ["key 1", *"23456789", "10"]}
     layout = _layout(palette, 150) | {
         "barmode": "group",
         "bargap": 0.25,
@@ -400,6 +429,14 @@ def overtaken(parts: ScoreParts, keys: np.ndarray) -> tuple[int, int] | None:
     return (int(places[a]), int(places[b])) if gap[a, b] >= 0.01 else None
 
 
+def recomputable(factors: tuple[float, ...], product: float) -> list[str]:
+    """Print factors with the fewest decimals at which their product, to two decimals, comes out."""
+    for decimals in range(2, 9):
+        if number(math.prod(round(factor, decimals) for factor in factors)) == number(product):
+            break
+    return [number(factor, decimals) for factor in factors]
+
+
 def mistakes(result: ForwardPass) -> None:
     """Two things often believed, met with this sentence's numbers."""
     query, key = panels.chosen(result)
@@ -429,7 +466,7 @@ def _not_meaning(result: ForwardPass, query: int, key: int | None) -> None:
 
     def product(place: int) -> str:
         factors = (parts.query_length, parts.key_lengths[place], parts.cosines[place])
-        a, b, cos = (number(value, 3) for value in factors)
+        a, b, cos = recomputable(factors, parts.scores[place])
         return f":violet[{a}] × :green[{b}] × {cos} = {number(parts.scores[place])}"
 
     if pair:

@@ -60,9 +60,7 @@ def one_row(result: ForwardPass) -> None:
             config=figures.CONFIG,
             alt=f"Scores, powers and weights of a row. {explain.row_alt(result, query)}",
         )
-        if key is not None:
-            st.markdown(_arithmetic(result, query, key, shift))
-        st.markdown(_ratio(result, query))
+        st.markdown(_in_words(result, query, key, shift))
 
 
 def _predict_shift(result: ForwardPass, query: int) -> bool:
@@ -84,8 +82,32 @@ def _predict_shift(result: ForwardPass, query: int) -> bool:
     )
     if seen:
         most = 20.0 if abs(result.scenario.shift) <= 20 else 100.0
-        st.slider("Added to every score", -most, most, step=0.5, **bound("shift"))
+        st.slider("Added to every score", -most, most, step=0.5, format="%g", **bound("shift"))
     return seen
+
+
+def ranking(result: ForwardPass, query: int) -> np.ndarray:
+    """The keys that the query may look at, largest score first."""
+    keys = np.flatnonzero(allowed(result, query))
+    return keys[np.argsort(-result.attention.scaled[0, query, keys], kind="stable")]
+
+
+def _in_words(result: ForwardPass, query: int, key: int | None, shift: float) -> str:
+    """The arithmetic of the key in hand and of the row's two largest scores, and their ratio."""
+    first, *others = ranking(result, query)[:2].tolist()
+    places = [first, *others, *([key] if key not in (None, first, *others) else [])]
+    lines = [_arithmetic(result, query, place, shift) for place in places]
+    if others:
+        scaled = result.attention.scaled[0, query].astype(np.float64)
+        difference, ratio = ratio_of(float(scaled[first] - scaled[others[0]]))
+        a, b = (explain.quoted(result, place) for place in (first, *others))
+        lines.append(
+            f":gray[{a} scores {difference} more than {b}, so its weight is $e^{{{difference}}}$ = "
+            f"{ratio} times as large.]"
+        )
+    else:
+        lines.append(":gray[One word only: it takes the whole weight, whatever its score.]")
+    return "  \n".join(lines)
 
 
 def _arithmetic(result: ForwardPass, query: int, key: int, shift: float) -> str:
@@ -94,24 +116,11 @@ def _arithmetic(result: ForwardPass, query: int, key: int, shift: float) -> str:
     word = explain.quoted(result, key)
     if opened is None:
         return f"{word} is masked: no score, $e^{{-\\infty}}=0$, weight 0."
+    exponent = opened.exponent if opened.exponent.strip("−.0") else "0"
     return (
-        f"{word}: score {opened.scaled} − largest {opened.largest} = {opened.exponent} &ensp;→"
-        f"&ensp; $e^{{{opened.exponent}}}$ = {opened.power} &ensp;→&ensp; "
+        f"{word}: {opened.scaled} − {opened.largest} = {exponent} &ensp;→&ensp; "
+        f"$e^{{{exponent}}}$ = {opened.power} &ensp;→&ensp; "
         f"{opened.power} ÷ row sum {opened.total} = **{opened.result}**"
-    )
-
-
-def _ratio(result: ForwardPass, query: int) -> str:
-    keys = np.flatnonzero(allowed(result, query))
-    scaled = result.attention.scaled[0, query].astype(np.float64)
-    order = keys[np.argsort(-scaled[keys], kind="stable")]
-    if len(order) < 2:
-        return ":gray[One word only: it takes the whole weight, whatever its score.]"
-    a, b = (explain.quoted(result, int(place)) for place in order[:2])
-    difference, ratio = ratio_of(float(scaled[order[0]] - scaled[order[1]]))
-    return (
-        f":gray[Differences become ratios: {a} scores {difference} more than {b}, so its weight is "
-        f"$e^{{{difference}}}$ = {ratio} times as large.]"
     )
 
 
@@ -144,7 +153,7 @@ def steps_figure(
     numbered = T <= 14
     axis = figures.Axis(texts, marked=() if chosen is None else ((chosen, palette.key),))
     panels_ = (
-        ("score", scores, "", (0.70, 0.95)),
+        ("scaled score", scores, "", (0.70, 0.95)),
         ("e<sup>score − largest</sup>", powers, "2", (0.37, 0.60)),
         ("divided by their sum: <b>weight</b>", weights, "3", (0.04, 0.27)),
     )
@@ -212,7 +221,7 @@ def steps_figure(
                 "xref": "paper",
                 "yref": "paper",
                 "x": 0,
-                "y": domain[1] + 0.05,
+                "y": domain[1] + 0.06,
                 "xanchor": "left",
                 "yanchor": "middle",
                 "showarrow": False,
@@ -291,24 +300,25 @@ def map_figure(result: ForwardPass, weights: np.ndarray, query: int, palette: Pa
 
 def _sums(weights: np.ndarray) -> str:
     rows, columns = (np.sort(weights.sum(axis)) for axis in (1, 0))
-    return f"rows add up to {_from_to(rows)}, columns to {_from_to(columns)}"
+    return f"Rows add up to {_from_to(rows)}, columns to {_from_to(columns)}"
 
 
 def _from_to(sums: np.ndarray) -> str:
     low, high = number(sums[0]), number(sums[-1])
-    return low if low == high else f"{low} to {high}"
+    return low if low == high else f"anything from {low} to {high}"
 
 
 def _caption(result: ForwardPass, name: str, weights: np.ndarray, query: int) -> str:
     word, row = explain.quoted(result, query), weights[query]
     sums = _sums(weights)
     if name == "by_row":
-        return f"{sums[0].upper()}{sums[1:]}. Each row is one word’s attention, shared out whole."
+        return f"{sums}. Each row is one word’s attention, shared out whole."
     if name == "by_column":
-        return (
-            f"{sums[0].upper()}{sums[1:]}. The row of {word} adds up to **{number(row.sum())}**: "
-            "the words looked at share out the lookers, so its output is too large or too small."
+        total = number(row.sum())
+        size = (
+            "right by chance" if total == "1.00" else "too small" if row.sum() < 1 else "too large"
         )
+        return f"{sums}. The row of {word} adds up to **{total}**, so its output is {size}."
     low, high = number(row.min(), 3), number(row.max(), 3)
     spread = f"everywhere **{low}**" if low == high else f"between **{low}** and **{high}**"
     T = len(row)
@@ -325,9 +335,7 @@ def _gives_and_gets(result: ForwardPass) -> None:
     gets, gives = weights.sum(axis=0), weights.sum(axis=1)
     most, least = int(gets.argmax()), int(gets.argmin())
     st.markdown(
-        f"**Columns are free.** Each word gives 1 in all (the short lines); what it gets is its "
-        f"column’s sum (the bars): {explain.quoted(result, most)} gets {number(gets[most])}, "
-        f"{explain.quoted(result, least)} {number(gets[least])}."
+        "**What each word gets**: its column’s sum. The short lines: what it gives, its row’s sum"
     )
     with st.container(key="gets"):
         st.plotly_chart(
@@ -345,6 +353,12 @@ def _gives_and_gets(result: ForwardPass) -> None:
             alt="What each word gets, its column’s sum: "
             + ", ".join(f"{t} {number(g)}" for t, g in zip(texts, gets.tolist(), strict=True)),
         )
+    lesson.misconception(
+        "softmax runs over the columns: a word that is looked at shares itself out.",
+        f"A row is shared out, a column is whatever comes together: {explain.quoted(result, most)} "
+        f"gets {number(gets[most])}, {explain.quoted(result, least)} {number(gets[least])}, and no "
+        f"word gives more than {number(gives.max())}.",
+    )
 
 
 # ---- can this be a softmax row?
@@ -401,10 +415,10 @@ def _post_row() -> bool | None:
                 for word, share in zip(POST_ROW, question.shares, strict=True)
             )
             st.markdown(
-                f"{_verdict(question, answer)} Which words matter most to “it” is well told; as "
-                f"shares of one whole, each divided by {number(question.total)}, they would be "
-                f"{shares}. It also leaves out four of the ten words: the second “the”, “is”, "
-                "“eating” and “now” take a share too. A true row stands at the top of this page."
+                f"{_verdict(question, answer)} The story holds: “it” needs “cat”. As shares of one "
+                f"whole, each divided by {number(question.total)}, the numbers would be {shares}. "
+                "Four of the ten words are left out, too: the second “the”, “is”, “eating” and "
+                "“now” get a share as well. A true row stands at the top of this page."
             )
     return answer
 
