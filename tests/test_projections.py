@@ -166,6 +166,13 @@ def test_a_preset_may_have_heads_and_biases(tmp_path, monkeypatch):
     assert loaded.b_q.shape == (12,)
 
 
+def test_a_preset_with_pickled_objects_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(projections, "PRESETS", tmp_path)
+    np.savez(tmp_path / "pickled.npz", W_q=np.array([["cat", 1]], dtype=object))
+    with pytest.raises(ValueError, match="allow_pickle=False"):
+        load_preset("pickled")
+
+
 def test_shipped_presets_can_be_loaded():
     for name in preset_names():
         assert load_preset(name).d_model > 0
