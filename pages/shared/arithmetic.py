@@ -6,7 +6,9 @@ functions from a `ForwardPass`; the pages only show what comes out.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from decimal import Decimal
 
 import numpy as np
 
@@ -14,9 +16,9 @@ from attention.forward import ForwardPass
 from attention.scenario import VECTOR_STAGES
 from pages.shared.wording import number
 
-DECIMALS = 2  # of a result
+DECIMALS = 2  # of a result; fewer where float32 does not hold so many
 SHOWN = 5  # the largest terms that stand on the page; the rest on request
-MOST = 9  # decimals beyond float32
+MOST = 17  # decimals that a line may need, rarely more than five
 
 
 @dataclass(frozen=True)
@@ -84,31 +86,35 @@ class Softmax:
 def sum_of_products(left: np.ndarray, right: np.ndarray, total: float | None = None) -> Sum:
     """Print Σ left·right, both (n,), so that the terms add up to the printed result.
 
-    total: the cell's own number (float32 adds in another order); it must agree with the sum to
-    the decimals printed.
+    total: the cell's own number. float32 adds in another order, so the result is printed with as
+    many decimals, at most two, as cell and sum have in common.
     """
     left, right = np.asarray(left, np.float64), np.asarray(right, np.float64)
     products = left * right
-    goal = float(products.sum()) if total is None else float(total)
-    for decimals in range(DECIMALS, MOST):
-        printed = np.round(products, decimals)
-        if round(float(printed.sum()), DECIMALS) + 0.0 == round(goal, DECIMALS) + 0.0:
+    goal, places = _agreed(math.fsum(products), total)
+    for decimals in range(places, MOST):
+        exact = sum(_units(product, decimals) for product in products.tolist())
+        unit = 10 ** (decimals - places)  # of the result, in units of the terms
+        if 2 * abs(exact - _units(goal, places) * unit) <= unit:
             break
     terms = tuple(
         _term(place, a, b, decimals)
         for place, (a, b) in enumerate(zip(left.tolist(), right.tolist(), strict=True))
     )
-    exact = _add([term.product for term in terms], decimals)
-    return Sum(terms, exact, number(goal, DECIMALS))
+    return Sum(terms, _from_units(exact, decimals), number(goal, places))
 
 
-def quotient(dividend: float, divisor: float) -> Quotient:
-    """Print dividend ÷ divisor with the fewest decimals at which the line recomputes."""
-    goal = round(dividend / divisor, DECIMALS)
+def quotient(dividend: float, divisor: float, total: float | None = None) -> Quotient:
+    """Print dividend ÷ divisor with the fewest decimals at which the line recomputes.
+
+    total: the cell's own number, as in `sum_of_products`.
+    """
+    goal, places = _agreed(dividend / divisor, total)
+    wanted = round(goal, places)
     a, b = _fewest(
-        (dividend, divisor), lambda p, q: q != 0 and round(p / q, DECIMALS) == goal, start=DECIMALS
+        (dividend, divisor), lambda p, q: q != 0 and round(p / q, places) == wanted, start=DECIMALS
     )
-    return Quotient(a, b, number(goal, DECIMALS))
+    return Quotient(a, b, number(goal, places))
 
 
 def softmax_cell(scaled: np.ndarray, mask: np.ndarray | None, key: int) -> Softmax | None:
@@ -123,12 +129,11 @@ def softmax_cell(scaled: np.ndarray, mask: np.ndarray | None, key: int) -> Softm
         return None
     largest = float(scaled[allowed].max())
     places = np.flatnonzero(allowed)
-    powers = np.exp(scaled - largest)
-    goal = round(float(powers[key] / powers[allowed].sum()), 3)
+    powers = np.exp(np.where(allowed, scaled - largest, -np.inf))
+    goal = round(float(powers[key] / powers.sum()), 3)
     for decimals in range(3, MOST):
-        printed = np.round(powers, decimals)
-        total = float(printed[allowed].sum())
-        if round(float(printed[key]) / total, 3) == goal:
+        units = [_units(power, decimals) for power in powers.tolist()]
+        if round(units[key] / sum(units), 3) == goal:
             break
     terms = tuple((int(j), number(powers[j], decimals)) for j in places)
     exponent, scaled_text, largest_text = _exponent(float(scaled[key]), largest, decimals)
@@ -138,7 +143,7 @@ def softmax_cell(scaled: np.ndarray, mask: np.ndarray | None, key: int) -> Softm
         largest_text,
         exponent,
         number(powers[key], decimals),
-        _add([power for _, power in terms], decimals),
+        _add([power for _, power in terms]),
         number(goal, 3),
     )
 
@@ -154,9 +159,12 @@ def score(result: ForwardPass, query: int, key: int) -> Sum:
 
 def scaling(result: ForwardPass, query: int, key: int) -> Quotient:
     """The score divided by the root of d_k."""
-    scores = _head(result.attention.scores)
+    score, scaled = (
+        float(_head(stage)[query, key])
+        for stage in (result.attention.scores, result.attention.scaled)
+    )
     divisor = math.sqrt(result.attention.K.shape[-1]) if result.scenario.scaling else 1.0
-    return quotient(float(scores[query, key]), divisor)
+    return quotient(score, divisor, scaled)
 
 
 def weight(result: ForwardPass, query: int, key: int) -> Softmax | None:
@@ -220,13 +228,27 @@ def _term(place: int, left: float, right: float, decimals: int) -> Term:
     return Term(place, a, b, number(goal, decimals))
 
 
-def _fewest(values: tuple[float, float], recomputes, start: int) -> tuple[str, str]:
+def _agreed(goal: float, total: float | None) -> tuple[float, int]:
+    """Return the number to print and how many decimals it has in common with the cell's own."""
+    for places in range(DECIMALS, 0, -1):
+        if total is None or round(goal, places) == round(total, places):
+            return goal, places
+    return goal, 0
+
+
+def _fewest(
+    values: tuple[float, float], recomputes: Callable[[float, float], bool], start: int
+) -> tuple[str, str]:
     """Print two numbers with the fewest decimals, from `start`, at which the line recomputes."""
-    for decimals in range(start, MOST):
-        rounded = [round(value, decimals) for value in values]
-        if recomputes(*rounded):
-            break
-    return tuple(number(value, decimals) for value in values)
+    p, q = values
+    left = right = next(
+        (d for d in range(start, MOST) if recomputes(round(p, d), round(q, d))), MOST
+    )
+    while left > start and recomputes(round(p, left - 1), round(q, right)):
+        left -= 1
+    while right > start and recomputes(round(p, left), round(q, right - 1)):
+        right -= 1
+    return number(p, left), number(q, right)
 
 
 def _exponent(scaled: float, largest: float, decimals: int) -> tuple[str, str, str]:
@@ -243,13 +265,17 @@ def _value(text: str) -> float:
     return float(text.replace("−", "-"))
 
 
-def _places(text: str) -> int:
-    return len(text.partition(".")[2])
+def _units(value: float, decimals: int) -> int:
+    """The number as printed, in whole units of its last decimal."""
+    return int(f"{value:.{decimals}f}".replace(".", ""))
 
 
-def _add(texts: list[str], decimals: int | None = None) -> str:
-    """Add printed numbers exactly, in whole units of their last decimal."""
-    if decimals is None:
-        decimals = max((_places(text) for text in texts), default=DECIMALS)
-    units = sum(round(_value(text) * 10**decimals) for text in texts)
-    return number(units / 10**decimals, decimals)
+def _from_units(units: int, decimals: int) -> str:
+    return number(Decimal(units).scaleb(-decimals), decimals)
+
+
+def _add(texts: list[str]) -> str:
+    """Add printed numbers of equally many decimals exactly."""
+    decimals = len(texts[0].partition(".")[2]) if texts else DECIMALS
+    units = sum(int(text.replace("−", "-").replace(".", "")) for text in texts)
+    return _from_units(units, decimals)
