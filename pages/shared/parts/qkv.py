@@ -126,18 +126,16 @@ def pair(result: ForwardPass) -> tuple[int, int] | None:
 
 
 def laboratory(result: ForwardPass) -> None:
-    """The choice, the vectors it makes, a prediction, and the maps that follow."""
+    """The choice, a prediction, the maps that follow, and the vectors they come from."""
     compared, at = compare(result), pair(result)
     _controls(result, at)
     st.markdown(ROLES[compared.choice])
-    _vectors(result, compared, at)
     if at is None:
         st.markdown("One word has only one score, with itself. Type a second word to compare.")
-        return
-    if not lesson.predict("mirror", *question(result, *at)):
-        return
-    st.markdown(finding(result, compared, *at))
-    _maps(result, compared, at)
+    elif lesson.predict("mirror", *question(result, *at)):
+        st.markdown(finding(result, compared, *at))
+        _maps(result, compared, at)
+    _vectors(result, compared, at)
 
 
 def _controls(result: ForwardPass, at: tuple[int, int] | None) -> None:

@@ -96,9 +96,13 @@ def _words(result: ForwardPass, at: Pair) -> None:
     names = distinct(result.tokens.texts)
     with left:
         st.markdown(
-            f"Your sentence is cut into {plural(len(names), 'piece')}: words and signs, called "
-            f"*tokens*. We follow **{explain.quoted(result, at.query)}**. Alone that word "
-            "says little; what it means here must come from the other words."
+            f"Your sentence is cut into {plural(len(names), 'piece')}, words and signs, called "
+            f"*tokens*. We follow **{explain.quoted(result, at.query)}**. "
+            + (
+                "Alone that word says little; what it means here must come from the other words."
+                if len(names) > 1
+                else "There is no other word yet that it could look at: type some more."
+            )
         )
         st.selectbox(
             "Follow another word",
@@ -497,14 +501,14 @@ class Fading(NamedTuple):
 def fading(result: ForwardPass) -> Fading | None:
     """What an untrained LSTM's state at the followed word still feels of an earlier word.
 
-    The earlier word is the compared one, or the first. A followed first word gives way to the last
-    one; None where the sentence is one word.
+    The earlier word is the compared one if it is some steps back, else the first. A followed first
+    word gives way to the last one; None where the sentence is one word.
     """
     query, key = pair(result)
     at = query or len(result.tokens) - 1
     if at == 0:
         return None
-    word = key if key < at and query else 0
+    word = key if at - key >= 3 and query else 0
     weights = recurrent_weights("LSTM", result.embeddings.shape[1])
     felt = share(influence(recurrent(result.embeddings, weights), at))
     return Fading(at, word, float(felt[word]), float(felt[at]))
