@@ -9,7 +9,7 @@ import unicodedata
 
 import numpy as np
 
-LABEL = 9  # letters of a token that a chart shows
+LABEL = 9  # letters of a token, as they are seen, that a chart shows
 
 
 def number(value: float, decimals: int = 2) -> str:
@@ -35,8 +35,11 @@ def short_cells(values: np.ndarray, decimals: int | None = None) -> list[str]:
 
 
 def round_up(value: float) -> float:
-    """Round a positive number up to 1, 1.5, 2, 3, 4, 5, 6 or 8 times a power of ten."""
-    if not value > 0:
+    """Round a positive number up to 1, 1.5, 2, 3, 4, 5, 6 or 8 times a power of ten.
+
+    1 for what is not positive, or so small that a colour scale cannot end there.
+    """
+    if not value > 1e-30:
         return 1.0
     power = 10.0 ** np.floor(np.log10(value))
     step = next((s for s in (1, 1.5, 2, 3, 4, 5, 6, 8) if s * power >= value * (1 - 1e-9)), 10)
@@ -64,8 +67,20 @@ def in_plotly(token: str) -> str:
 
 
 def label(token: str) -> str:
-    """Cut a token to what fits beside a chart."""
-    return token if len(token) <= LABEL else token[: LABEL - 1] + "…"
+    """Cut a token to what fits beside a chart, between two letters as they are seen."""
+    if len(token) <= LABEL:
+        return token
+    starts = [place for place in range(len(token)) if not _joins(token, place)]
+    return token if len(starts) <= LABEL else token[: starts[LABEL - 1]] + "…"
+
+
+def _joins(token: str, place: int) -> bool:
+    """True where a character belongs to the one before: an accent, a skin tone, a joined emoji."""
+    if place == 0:
+        return False
+    character = token[place]
+    joins = unicodedata.category(character) in ("Mn", "Mc", "Me", "Cf")
+    return joins or "\U0001f3fb" <= character <= "\U0001f3ff" or token[place - 1] == "\u200d"
 
 
 def distinct(texts: tuple[str, ...]) -> list[str]:
