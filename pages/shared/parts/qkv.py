@@ -34,7 +34,7 @@ ROLES = {
     ),
     "one": (
         "Now one matrix makes both: each word’s :green[**key**] *is* its :violet[**query**]. "
-        "The two charts are the same."
+        "The charts of Q and K are the same."
     ),
     "swapped": (
         "Now the two matrices have changed places: what was each word’s :green[key] asks, and "
@@ -252,20 +252,23 @@ def finding(result: ForwardPass, compared: Comparison, query: int, key: int) -> 
     S, before, T = compared.S, compared.before.scores[0], len(compared.S)
     there, back = number(S[query, key]), number(S[key, query])
     size = float(np.abs(S).max())
+    old, new = (number(trace.weights[0, query, key]) for trace in (compared.before, compared.now))
+    lost = f"The weight of {q} on {k} goes from {old} to **{new}**. "
     if compared.choice == "one":
         return (
             f"{q} → {k} is {there} and {k} → {q} is {back}. Over all pairs, score and mirror "
             f"differ by at most **{gap(compared.asymmetry, size)}**: the map is its own mirror. "
-            f"And **{own_best(S)} of {T}** words now score themselves highest (with three "
-            f"matrices: {own_best(before)}). One matrix can say “alike”, not “looks for”."
+            f"{lost}One matrix can say “alike”, not “looks for”, and nothing is more alike than a "
+            f"word and itself: {own_best(S)} of {T} words score themselves highest (with three "
+            f"matrices {own_best(before)})."
         )
     if compared.choice == "swapped":
         return (
             f"{k} → {q} is now {back}, which was {q} → {k}. Over all pairs, the scores differ from "
             "the old ones transposed by at most "
-            f"**{gap(compared.from_transposed, size)}**. The weights do not just turn over (up to "
-            f"{number(compared.weights_from_transposed)} apart): softmax works by row, and the "
-            "new rows are the old columns."
+            f"**{gap(compared.from_transposed, size)}**. {lost}But the weights are not the old "
+            f"ones transposed (up to {number(compared.weights_from_transposed)} apart): softmax "
+            "works by row, and the new rows are the old columns."
         )
     apart = gap(compared.asymmetry, size)
     found = (

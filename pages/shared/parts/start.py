@@ -138,7 +138,7 @@ def _vectors(result: ForwardPass, at: Pair) -> None:
             st.markdown(":gray[\\* This word is not in the list: a random vector stands in.]")
         st.markdown(f"{explain.quoted(result, at.query)} is {row_text(x[at.query])}")
     with right:
-        limit = round_up(float(np.abs(x).max()))
+        limit = _limit(x)
         figure = vectors_figure(x, result, at.query, limit, stages.palette())
         _chart(f"**Word vectors** {_legend(limit)}", "words", figure, _alt(result, x, "Vectors"))
 
@@ -166,7 +166,7 @@ def _positions(result: ForwardPass, at: Pair) -> None:
                 f"from place {at.query + 1} = **{total.exact}**"
             )
     with right:
-        limit = round_up(max(float(np.abs(Z).max()) for Z in parts.values()))
+        limit = _limit(*parts.values())
         for column, (name, Z) in zip(st.columns(len(parts)), parts.items(), strict=True):
             figure = vectors_figure(Z, result, at.query, limit, stages.palette())
             with column:
@@ -190,19 +190,16 @@ def _query_and_key(result: ForwardPass, at: Pair) -> None:
             f":violet[{q.result}], times that of $W_k$ :green[{k.result}]."
         )
     with right:
-        limit, colours = stages.limits(result)["Q"], stages.palette()
-        for column, stage, hue in zip(
-            st.columns(2), ("Q", "K"), (colours.query, colours.key), strict=True
-        ):
-            Z = stage_array(result, stage)
-            marked = at.query if stage == "Q" else at.key
+        limit = _limit(stage_array(result, "Q"), stage_array(result, "K"))
+        colours = stages.palette()
+        kinds = (
+            ("Q", ":violet[**Queries** $Q = X\\,W_q$]", at.query, colours.query),
+            ("K", ":green[**Keys** $K = X\\,W_k$]", at.key, colours.key),
+        )
+        for column, (stage, title, marked, hue) in zip(st.columns(2), kinds, strict=True):
+            figure = vectors_figure(stage_array(result, stage), result, marked, limit, colours, hue)
             with column:
-                _chart(
-                    stages.title(result, stage, limit),
-                    stage,
-                    vectors_figure(Z, result, marked, limit, colours, hue),
-                    explain.alt(result, stage),
-                )
+                _chart(f"{title} {_legend(limit)}", stage, figure, explain.alt(result, stage))
 
 
 def _score(result: ForwardPass, at: Pair) -> None:
@@ -224,7 +221,8 @@ def _score(result: ForwardPass, at: Pair) -> None:
             **bound("key", at.key),
         )
     with right:
-        colours, limit = stages.palette(), stages.limits(result)["Q"]
+        colours = stages.palette()
+        limit = _limit(stage_array(result, "Q"), stage_array(result, "K"))
         both, products = score_figures(result, at, limit, colours)
         _chart(
             f":violet[**Query**] {q} and :green[**key**] {k} {_legend(limit)}",
@@ -304,7 +302,6 @@ def _weights(result: ForwardPass, at: Pair) -> None:
             ),
             explain.row_alt(result, at.query),
         )
-    with left:
         opened = arithmetic.weight(result, at.query, at.key)
         if opened is None:
             st.markdown(f"{explain.quoted(result, at.key)} is hidden by the mask: weight 0.")
@@ -323,7 +320,8 @@ def _weights(result: ForwardPass, at: Pair) -> None:
 def _output(result: ForwardPass, at: Pair) -> None:
     left, right = _halves(8)
     word, weights = explain.quoted(result, at.query), result.attention.weights[0, at.query]
-    output = stage_array(result, "output")[at.query]
+    V, outputs = stage_array(result, "V"), stage_array(result, "output")
+    output = outputs[at.query]
     column = int(np.argmax(np.abs(output)))
     total = arithmetic.output(result, at.query, column)
     with left:
@@ -332,18 +330,15 @@ def _output(result: ForwardPass, at: Pair) -> None:
             f"{word} takes each value times its weight, {shares(result, at.query)}, and adds up. "
             "The sum is its new vector, the **output**: it now knows its context."
         )
-        others = 1 - float(weights[at.query])
         if weights.any():
-            st.markdown(f"**{number(others)}** of it comes from other words.")
-        st.markdown(f"Column {column} of it is {total.result}:")
-        st.markdown(sum_lines(total, None, "orange", result))
+            others = number(1 - float(weights[at.query]))
+            st.markdown(f"**{others}** of it comes from other words.")
     with right:
-        limit, colours = stages.limits(result)["V"], stages.palette()
+        limit, colours = _limit(V, outputs), stages.palette()
         first, second = st.columns(2)
         with first:
-            V = stage_array(result, "V")
             _chart(
-                stages.title(result, "V", limit),
+                f":orange[**Values** $V = X\\,W_v$] {_legend(limit)}",
                 "V",
                 vectors_figure(V, result, at.key, limit, colours, colours.value),
                 explain.alt(result, "V"),
@@ -356,6 +351,8 @@ def _output(result: ForwardPass, at: Pair) -> None:
                 f"Each value times its weight; the last row is their sum, the output. Largest: "
                 f"{number(output[column])} in column {column}.",
             )
+        st.markdown(f"The framed column, {column}, adds up to **{total.result}**:")
+        st.markdown(sum_lines(total, None, "orange", result))
         st.markdown(
             "Every word does the same at the same time, with the same three matrices. That is "
             "self-attention."
@@ -467,6 +464,11 @@ def sum_lines(total: Sum, left: str | None, right: str, result: ForwardPass | No
 
 def _exponent(text: str) -> str:
     return text if text.strip("−.0") else "0"
+
+
+def _limit(*arrays: np.ndarray) -> float:
+    """The end of a colour scale on which arrays are compared."""
+    return round_up(max(float(np.abs(array).max()) for array in arrays))
 
 
 def _legend(limit: float) -> str:
@@ -590,7 +592,7 @@ def score_figures(
         products,
         colours,
         rows=figures.Axis(("q × k",)),
-        limit=round_up(float(np.abs(products).max())),
+        limit=_limit(products),
         cells=figures.number_cells(products) if numbered else None,
         height=34,
         **common,
