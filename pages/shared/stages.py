@@ -1,5 +1,7 @@
 """The eight stages of a forward pass as keyed, titled heatmaps: embeddings to output."""
 
+import math
+
 import numpy as np
 import streamlit as st
 
@@ -153,5 +155,6 @@ def legend(stage: str, limit: float) -> str:
     """The two ends of a stage's colour scale, in their colours."""
     if stage == "weights":
         return "□ 0 ■ 1"
-    end = number(limit, 0 if limit >= 1 and limit == round(limit) else 1 if limit >= 1 else 2)
+    exact = (d for d in range(30) if math.isclose(round(limit, d), limit))
+    end = number(limit, next(exact, 2))
     return f":blue[■] −{end} :red[■] {end}"
