@@ -14,8 +14,8 @@ scaling.your_row(result)
 scaling.laboratory(result)
 scaling.mistakes(result)
 lesson.symbols(
-    r"\mathrm{score}=q\cdot k=\sum_{c=1}^{d_k}q_c\,k_c=|q|\,|k|\cos\theta"
-    r"\qquad w=\mathrm{softmax}\!\left(\frac{q\cdot k}{\sqrt{d_k}\;\tau}\right)",
+    r"\begin{gathered}\mathrm{score}=q\cdot k=\sum_{c=1}^{d_k}q_c\,k_c=|q|\,|k|\cos\theta\\"
+    r"w=\mathrm{softmax}\!\left(\frac{q\cdot k}{\sqrt{d_k}\;\tau}\right)\end{gathered}",
     {
         "q": "query of the word that looks",
         "k": "key of the word looked at",

@@ -14,8 +14,9 @@ parts.one_row(result)
 parts.rows_and_columns(result)
 parts.quiz(result)
 lesson.symbols(
-    r"w_j=\frac{e^{s_j-\max(s)}}{\sum_i e^{s_i-\max(s)}}\qquad"
-    r"\frac{w_j}{w_i}=e^{s_j-s_i}\qquad \mathrm{softmax}(s+c)=\mathrm{softmax}(s)",
+    r"\begin{gathered}w_j=\frac{e^{s_j-\max(s)}}{\sum_i e^{s_i-\max(s)}}\qquad"
+    r"\frac{w_j}{w_i}=e^{s_j-s_i}\\"
+    r"\mathrm{softmax}(s+c)=\mathrm{softmax}(s)\end{gathered}",
     {
         "s": "one row of scaled scores",
         "s_j": "the score of word $j$",

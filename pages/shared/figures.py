@@ -185,7 +185,7 @@ def _reference(
         "cliponaxis": False,
         "hoverinfo": "skip",
     }
-    size = min(max(360 / max(len(values), 1), 5), 26)
+    size = min(max(220 / max(len(values), 1), 5), 26)
     marker = {"symbol": "line-ew", "size": size, "line": {"width": 2, "color": palette.text}}
     font = {"size": 10.5, "color": palette.text}
     return [

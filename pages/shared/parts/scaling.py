@@ -187,7 +187,9 @@ def laboratory(result: ForwardPass) -> None:
     palette = stages.palette()
     left, right = st.columns(2, gap="medium", vertical_alignment="top")
     with left, st.container(gap="xxsmall"):
-        with st.container(horizontal=True, horizontal_alignment="distribute"):
+        with st.container(
+            horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"
+        ):
             st.markdown(
                 f"**The laboratory: {here.rows:,} random rows of {N_KEYS} keys**", width="content"
             )
@@ -198,7 +200,9 @@ def laboratory(result: ForwardPass) -> None:
                 on_click=change,
                 kwargs={"lab_seed": seed % 999_999 + 1},
             )
-        st.select_slider("Width d of queries and keys", widths, **bound("lab_d"))
+        st.select_slider(
+            "Width d of queries and keys", widths, format_func="{:,}".format, **bound("lab_d")
+        )
         st.markdown(_lab_sentence(here))
     with right, st.container(gap="xxsmall", key="lab_row"):
         st.markdown(f"**One query, {N_KEYS} keys: the weights** {LEGEND}")

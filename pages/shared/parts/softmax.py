@@ -20,7 +20,7 @@ from attention.randomness import stable_rng
 from pages.shared import arithmetic, explain, figures, lesson, panels, stages
 from pages.shared.colours import Palette
 from pages.shared.frame import bound, change, kept
-from pages.shared.wording import in_plotly, number, short
+from pages.shared.wording import number, short
 
 QUESTIONS = 6  # generated rows of a sheet
 CAN, CANNOT = "It can", "It cannot"
@@ -54,7 +54,13 @@ def one_row(result: ForwardPass) -> None:
     scores, powers, weights = steps(result, query, shift)
     with chart:
         st.plotly_chart(
-            steps_figure(scores, powers, weights, result.tokens.texts, key, stages.palette()),
+            steps_figure(
+                "scaled score" if result.scenario.scaling else "score, not divided",
+                (scores, powers, weights),
+                result.tokens.texts,
+                key,
+                stages.palette(),
+            ),
             key="softmax_steps_chart",
             theme=None,
             config=figures.CONFIG,
@@ -141,27 +147,30 @@ def _three_digits(value: float) -> str:
 
 
 def steps_figure(
-    scores: np.ndarray,
-    powers: np.ndarray,
-    weights: np.ndarray,
+    name: str,
+    rows: tuple[np.ndarray, np.ndarray, np.ndarray],
     texts: tuple[str, ...],
     chosen: int | None,
     palette: Palette,
 ) -> go.Figure:
-    """Draw one row three times above each other: scores, powers, weights; a column is a word."""
+    """Draw one row three times above each other: scores, powers, weights; a column is a word.
+
+    name: what the scores are called. A score of NaN is masked and drawn as −∞ without a bar.
+    """
+    scores, powers, weights = rows
     T = len(texts)
     numbered = T <= 14
     axis = figures.Axis(texts, marked=() if chosen is None else ((chosen, palette.key),))
     panels_ = (
-        ("scaled score", scores, "", (0.70, 0.95)),
-        ("e<sup>score − largest</sup>", powers, "2", (0.37, 0.60)),
-        ("divided by their sum: <b>weight</b>", weights, "3", (0.04, 0.27)),
+        (name, scores, "", (0.68, 0.90)),
+        ("e<sup>score − largest</sup>", powers, "2", (0.36, 0.58)),
+        ("divided by their sum: <b>weight</b>", weights, "3", (0.04, 0.26)),
     )
     known = scores[np.isfinite(scores)]
     low, high = min(0.0, known.min()), max(0.0, known.max())
     room = 0.3 * max(high - low, 0.1)
     layout: dict = {
-        "height": 330 + (0 if numbered else figures.label_height(axis) - 20),
+        "height": 340 + (0 if numbered else figures.label_height(axis) - 20),
         "margin": {"l": 4, "r": 4, "t": 4, "b": 20 if numbered else figures.label_height(axis)},
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",
@@ -186,27 +195,27 @@ def steps_figure(
         },
     }
     bars = []
-    for title, row, name, domain in panels_:
-        signed = name == ""
+    for title, row, suffix, domain in panels_:
+        signed = suffix == ""
         colours = [palette.bar] * T
         if chosen is not None:
             colours[chosen] = palette.key
-        written = [_cell(value, signed) for value in row.tolist()] if numbered else None
+        written = [_cell(value, signed) for value in row.tolist()]
         bars.append(
             go.Bar(
                 x=np.arange(T, dtype=np.float32),
-                y=row,
-                yaxis=f"y{name}",
+                y=np.nan_to_num(row),
+                yaxis=f"y{suffix}",
                 marker={"color": colours},
-                text=written,
+                text=written if numbered else None,
                 textposition="outside",
                 textfont={"size": 10.5, "color": palette.text},
                 cliponaxis=False,
-                customdata=[in_plotly(text) for text in texts],
-                hovertemplate="%{customdata}: %{y:.3f}<extra></extra>",
+                customdata=written,
+                hovertemplate="%{x}: %{customdata}<extra></extra>",
             )
         )
-        layout[f"yaxis{name}"] = {
+        layout[f"yaxis{suffix}"] = {
             "domain": domain,
             "fixedrange": True,
             "showgrid": False,
@@ -221,7 +230,7 @@ def steps_figure(
                 "xref": "paper",
                 "yref": "paper",
                 "x": 0,
-                "y": domain[1] + 0.06,
+                "y": domain[1] + 0.07,
                 "xanchor": "left",
                 "yanchor": "middle",
                 "showarrow": False,
@@ -233,7 +242,7 @@ def steps_figure(
 
 def _cell(value: float, signed: bool) -> str:
     if math.isnan(value):
-        return "masked"
+        return "−∞"
     return short(value) if signed else number(value)
 
 
@@ -377,10 +386,10 @@ def quiz(result: ForwardPass) -> None:
     st.markdown("**Can this be a softmax row?** First the post’s own row for “it”:")
     answers = [_post_row()]
     rows = sheet(seed)
-    columns = st.columns(3, gap="small")
-    for place, question in enumerate(rows):
-        with columns[place % 3]:
-            answers.append(_one_question(seed, place, question))
+    for start in range(0, QUESTIONS, 3):
+        for place, column in enumerate(st.columns(3, gap="small"), start):
+            with column:
+                answers.append(_one_question(seed, place, rows[place]))
     right, given = sum(a is True for a in answers), sum(a is not None for a in answers)
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.button("New rows", key="new_rows", on_click=change, kwargs={"sheet": seed % 999_999 + 1})
