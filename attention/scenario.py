@@ -35,6 +35,8 @@ NUMBERS_VERSION = 1  # raised when a seed or a preset comes to mean other number
 EMBEDDINGS = ("words", "random", "one-hot", "uploaded")
 POSITIONS = ("none", "sinusoidal")
 CONVENTIONS = ("rows", "columns")
+ENCODINGS = ("none", "sinusoidal", "rotary", "alibi")  # on the page about order
+BEGINNINGS = ("default", "orthogonal", "bias-1", "keep")  # on the page about memory
 DISTRIBUTIONS = ("normal", "uniform")
 MATRIX_NAMES = ("W_q", "W_k", "W_v")
 STAGES = ("embeddings", "Q", "K", "V", "scores", "scaled", "weights", "output")
@@ -353,9 +355,9 @@ FIELDS = {
     "mask": Choice(("none", "causal", "padding", "window")),
     "window": Whole(0, 63),
     "padding": Whole(0, 63),
-    "shuffle": Whole(0, MAX_SEED, optional=True),
-    "encoding": Choice(("none", "sinusoidal", "rotary", "alibi")),
-    "initial": Choice(("default", "orthogonal", "forget bias 3")),
+    "shuffle": Whole(1, MAX_SEED),
+    "encoding": Choice(ENCODINGS),
+    "initial": Choice(BEGINNINGS),
     "length": Whole(2, 200),
     "n_layers": Whole(1, 6),
     "norm_first": Switch(),
@@ -423,8 +425,8 @@ class Scenario:
     mask: str = "causal"
     window: int = 2
     padding: int = 2
-    shuffle: int | None = None
-    encoding: str = "sinusoidal"
+    shuffle: int = 1
+    encoding: str = "none"
     initial: str = "default"
     length: int = 40
     n_layers: int = 2
