@@ -133,10 +133,12 @@ def bars(
     chosen: int | None,
     height: int,
     reference: np.ndarray | None = None,
+    scale: float | None = None,
 ) -> go.Figure:
     """Draw one query's weights (S,) as bars, tokens in the sentence's order.
 
-    reference: (S,) what the bars are compared with, a short line across each.
+    reference: (S,) what the bars are compared with, a short line across each. scale: the value at
+    the top of the chart, by default the largest.
     """
     S = len(row)
     colours = [palette.bar] * S
@@ -146,9 +148,10 @@ def bars(
         marked = ((chosen, palette.key),)
     axis = Axis(texts, marked=marked)
     crowded = S > 14
-    shown = [number(v) if v >= 0.005 and (not crowded or v >= 0.05) else "" for v in row.tolist()]
     highest = row if reference is None else np.maximum(row, reference)
-    top = float(highest.max()) if S else 1.0
+    top = scale or (float(highest.max()) if S else 1.0)
+    least = max(0.05, top / 5) if crowded else 0.005  # a number needs room
+    shown = [number(v) if v >= least else "" for v in row.tolist()]
     bar = go.Bar(
         x=np.arange(S, dtype=np.float32),
         y=row,

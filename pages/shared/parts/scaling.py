@@ -22,7 +22,7 @@ from attention.scaling_lab import (
 from pages.shared import explain, figures, lesson, panels, stages
 from pages.shared.colours import Palette
 from pages.shared.frame import bound, change
-from pages.shared.parts.softmax import allowed
+from pages.shared.parts.softmax import LEFT_TO_RIGHT, allowed
 from pages.shared.wording import number, plural
 
 TEMPERATURES = (0.05, 0.07, 0.1, 0.15, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0, 3.0, 5.0, 7.0, 10.0, 20.0)
@@ -121,6 +121,7 @@ def _row_chart(
     result: ForwardPass, query: int, key: int | None, temperature: float, seen: bool
 ) -> None:
     row, reference = row_at(result, query, temperature), row_at(result, query, 1.0)
+    tops = [row_at(result, query, each).max() for each in (*temperatures(result), temperature)]
     texts = result.tokens.texts
     crowded = len(texts) > 14
     figure = figures.bars(
@@ -130,6 +131,7 @@ def _row_chart(
         chosen=key,
         height=240 if crowded else 190,
         reference=reference if seen else None,
+        scale=float(max(tops)),
     )
     with st.container(key="temperature_row", gap="xxsmall"):
         st.plotly_chart(
@@ -294,7 +296,7 @@ def _honest(result: ForwardPass) -> str:
         return f":gray[This sentence has one score only: nothing to compare with $d_k$ = {d_k}.]"
     found = float(attention.scores[0].var(dtype=np.float64))
     return (
-        f":gray[And your sentence? Its {count} scores have a variance of {_lab_number(found)} at "
+        f":gray[And your sentence? Its {count:,} scores have a variance of {_lab_number(found)} at "
         f"$d_k$ = {d_k}; divided by √{d_k}, {_lab_number(found / d_k)}. The rule holds for "
         "independent numbers of variance 1, as drawn here. Queries and keys of real words share "
         "patterns, and training may push the scores as far apart as it likes.]"
@@ -422,10 +424,12 @@ def score_parts(result: ForwardPass, query: int) -> ScoreParts:
 def overtaken(parts: ScoreParts, keys: np.ndarray) -> tuple[int, int] | None:
     """Find (a, b): key a points more along the query than b, and yet b scores higher.
 
-    keys: (T,) True where the query may look. The pair that differs most in direction; None when
-    there is none.
+    keys: (T,) True where the query may look. Both point forward, at less than a right angle; the
+    pair that differs most in direction, or None.
     """
-    places = np.flatnonzero(keys)
+    places = np.flatnonzero(keys & (parts.cosines > 0))
+    if not places.size:
+        return None
     turn = parts.cosines[places, None] - parts.cosines[None, places]  # (a, b)
     higher = parts.scores[None, places] > parts.scores[places, None]
     gap = np.where(higher, turn, 0)
@@ -474,7 +478,7 @@ def _not_meaning(result: ForwardPass, query: int, key: int | None) -> None:
         return f":violet[{a}] × :green[{b}] × {cos} = {number(parts.scores[place])}"
 
     if pair:
-        a, b = (explain.quoted(result, place) for place in pair)
+        a, b = (explain.quoted(result, place) + LEFT_TO_RIGHT for place in pair)
         truth = (
             f"Length counts too. {word} points more along {a} than along {b}, and yet {b} scores "
             f"higher:  \n{a}: {product(pair[0])}  \n{b}: {product(pair[1])}  \n"

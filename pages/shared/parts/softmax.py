@@ -23,6 +23,7 @@ from pages.shared.frame import bound, change, kept
 from pages.shared.wording import number, short
 
 QUESTIONS = 6  # generated rows of a sheet
+LEFT_TO_RIGHT = "\u200e"  # keeps numbers after an Arabic or Hebrew word in their order
 CAN, CANNOT = "It can", "It cannot"
 
 
@@ -119,12 +120,13 @@ def _in_words(result: ForwardPass, query: int, key: int | None, shift: float) ->
 def _arithmetic(result: ForwardPass, query: int, key: int, shift: float) -> str:
     scaled = result.attention.scaled[0, query].astype(np.float64) + shift
     opened = arithmetic.softmax_cell(scaled, allowed(result, query), key)
-    word = explain.quoted(result, key)
+    word = explain.quoted(result, key) + LEFT_TO_RIGHT
     if opened is None:
         return f"{word} is masked: no score, $e^{{-\\infty}}=0$, weight 0."
     exponent = opened.exponent if opened.exponent.strip("−.0") else "0"
+    largest = f"({opened.largest})" if opened.largest.startswith("−") else opened.largest
     return (
-        f"{word}: {opened.scaled} − {opened.largest} = {exponent} &ensp;→&ensp; "
+        f"{word}: {opened.scaled} − {largest} = {exponent} &ensp;→&ensp; "
         f"$e^{{{exponent}}}$ = {opened.power} &ensp;→&ensp; "
         f"{opened.power} ÷ row sum {opened.total} = **{opened.result}**"
     )
@@ -163,7 +165,7 @@ def steps_figure(
     axis = figures.Axis(texts, marked=() if chosen is None else ((chosen, palette.key),))
     panels_ = (
         (name, scores, "", (0.68, 0.90)),
-        ("e<sup>score − largest</sup>", powers, "2", (0.36, 0.58)),
+        ("e to the power (score − largest)", powers, "2", (0.36, 0.58)),
         ("divided by their sum: <b>weight</b>", weights, "3", (0.04, 0.26)),
     )
     known = scores[np.isfinite(scores)]
@@ -292,7 +294,8 @@ def map_figure(result: ForwardPass, weights: np.ndarray, query: int, palette: Pa
     cells = None
     if T <= stages.NUMBERED_TOKENS:
         cells = figures.number_cells(weights, only_row=query, decimals=2)
-    columns = figures.Axis(tokens)
+    step = -(-T // 24)  # labels across need some room each
+    columns = figures.Axis(tuple("" if place % step else t for place, t in enumerate(tokens)))
     return figures.heatmap(
         weights,
         palette,
@@ -320,12 +323,14 @@ def _from_to(sums: np.ndarray) -> str:
 def _caption(result: ForwardPass, name: str, weights: np.ndarray, query: int) -> str:
     word, row = explain.quoted(result, query), weights[query]
     sums = _sums(weights)
+    if len(row) == 1:
+        return "One word only: its weight is 1, rightly or wrongly done."
     if name == "by_row":
         return f"{sums}. Each row is one word’s attention, shared out whole."
     if name == "by_column":
         total = number(row.sum())
         size = (
-            "right by chance" if total == "1.00" else "too small" if row.sum() < 1 else "too large"
+            "just right here" if total == "1.00" else "too small" if row.sum() < 1 else "too large"
         )
         return f"{sums}. The row of {word} adds up to **{total}**, so its output is {size}."
     low, high = number(row.min(), 3), number(row.max(), 3)
@@ -362,11 +367,16 @@ def _gives_and_gets(result: ForwardPass) -> None:
             alt="What each word gets, its column’s sum: "
             + ", ".join(f"{t} {number(g)}" for t, g in zip(texts, gets.tolist(), strict=True)),
         )
+    received = (
+        f"{explain.quoted(result, most)} gets {number(gets[most])}, "
+        f"{explain.quoted(result, least)} gets {number(gets[least])}"
+        if len(texts) > 1
+        else "one word alone gives and gets 1"
+    )
     lesson.misconception(
         "softmax runs over the columns: a word that is looked at shares itself out.",
-        f"A row is shared out, a column is whatever comes together: {explain.quoted(result, most)} "
-        f"gets {number(gets[most])}, {explain.quoted(result, least)} {number(gets[least])}, and no "
-        f"word gives more than {number(gives.max())}.",
+        f"A row is shared out, a column is whatever comes together: {received}, and no word gives "
+        f"more than {number(gives.max())}.",
     )
 
 
