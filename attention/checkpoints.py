@@ -200,20 +200,26 @@ def read_projections(
     d_k = layer.parts["W_q"].width // n_heads
     n_kv_heads = layer.parts["W_k"].width // d_k
     if head is None:
-        _check_size(layer)
-        arrays = {name: _read(source, tensors, name, part) for name, part in layer.parts.items()}
-        return Projections(**arrays, n_heads=n_heads, n_kv_heads=n_kv_heads)
-    if not 0 <= head < n_heads:
+        parts, heads = layer.parts, {"n_heads": n_heads, "n_kv_heads": n_kv_heads}
+    elif 0 <= head < n_heads:
+        parts, heads = _head_parts(layer, head, n_heads, n_kv_heads), {}
+    else:
         raise FileProblem(f"There is no head {head}; the heads are 0 to {n_heads - 1}.")
+    _check_size(layer, parts)
+    arrays = {name: _read(source, tensors, name, part) for name, part in parts.items()}
+    return Projections(**arrays, **heads)
+
+
+def _head_parts(layer: AttentionLayer, head: int, n_heads: int, n_kv_heads: int) -> dict[str, Part]:
     kv_head = head // (n_heads // n_kv_heads)
+    d_k = layer.parts["W_q"].width // n_heads
     d_v = layer.parts["W_v"].width // n_kv_heads
     windows = {"q": (head, d_k), "k": (kv_head, d_k), "v": (kv_head, d_v), "o": (head, d_v)}
-    arrays = {
-        name: _read(source, tensors, name, _window(part, *windows[name[-1]]))
+    return {
+        name: _window(part, *windows[name[-1]])
         for name, part in layer.parts.items()
         if name != "b_o"
     }
-    return Projections(**arrays)
 
 
 def _window(part: Part, head: int, width: int) -> Part:
@@ -235,12 +241,13 @@ def _read(
     return np.ascontiguousarray(array.T) if part.turned else array
 
 
-def _check_size(layer: AttentionLayer) -> None:
-    elements = layer.d_model * sum(layer.parts[n].width for n in MATRICES if n in layer.parts)
+def _check_size(layer: AttentionLayer, parts: Mapping[str, Part]) -> None:
+    elements = layer.d_model * sum(parts[name].width for name in MATRICES if name in parts)
     if elements > MAX_LAYER_ELEMENTS:
         raise FileProblem(
-            f"{layer.name or 'This layer'} has {elements:,} numbers; at most "
-            f"{MAX_LAYER_ELEMENTS:,} are read at once. Take one head of it."
+            f"{layer.name or 'This layer'} has {elements:,} numbers to read; at most "
+            f"{MAX_LAYER_ELEMENTS:,} are read at once. Take one head of it, and check how many "
+            f"heads it has."
         )
 
 

@@ -8,7 +8,7 @@ Every reader keeps three promises.
   but can warn, and a warning filter is shared by all threads of a server.
 - What a header claims is compared with what is really there before anything is allocated, numbers
   are converted in small pieces, and text is parsed without building a tree. Reading costs the
-  result (4 bytes an element) and about two megabytes, whatever the file says of itself.
+  result (4 bytes an element) and less than 20 MB besides, whatever the file says of itself.
 
 All numbers come back as float32, which is what the playground computes in: other floats, integers
 and booleans are converted; nan, infinity and what is too large for float32 are refused by cell.

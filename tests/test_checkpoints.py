@@ -377,8 +377,9 @@ def test_a_head_of_a_large_model_costs_little(tmp_path):
         finally:
             tracemalloc.stop()
         assert (p.W_q.shape, p.W_o.shape) == ((8192, 128), (128, 8192))
-        with pytest.raises(FileProblem, match="at most 16,000,000 are read at once. Take one head"):
-            read_projections(file, tensors, layer, 64)
+        for heads, head in ((64, None), (8, 0)):  # the whole layer, or too wide a head
+            with pytest.raises(FileProblem, match="at most 16,000,000 are read at once. Take one"):
+                read_projections(file, tensors, layer, heads, head)
 
 
 def test_only_the_parts_needed_are_read():
