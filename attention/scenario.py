@@ -72,8 +72,13 @@ class Matrix:
                 f"expected {4 * rows * columns} bytes for {rows} x {columns} numbers, "
                 f"found {len(self.data)}"
             )
-        if not (np.abs(self.array) <= MAX_EDIT).all():  # also false for NaN
-            raise ValueError(f"expected finite numbers from {-MAX_EDIT:g} to {MAX_EDIT:g}")
+        fits = np.abs(self.array) <= MAX_EDIT  # also false for NaN
+        if not fits.all():
+            row, column = np.argwhere(~fits)[0]
+            raise ValueError(
+                f"expected finite numbers from {-MAX_EDIT:g} to {MAX_EDIT:g}, "
+                f"found {self.array[row, column]:g} in row {row}, column {column}"
+            )
 
     def __repr__(self):
         return f"<a {self.shape[0]} x {self.shape[1]} matrix>"
