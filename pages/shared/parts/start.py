@@ -26,6 +26,7 @@ NAMES = (
     "softmax makes weights",
     "the weighted sum",
 )
+ARTICLES = ("the", "a", "an")
 FEW = 12  # words that a guess offers; of a longer sentence only some
 VECTORS = {
     "words": (
@@ -501,16 +502,16 @@ class Fading(NamedTuple):
 
 
 def fading(result: ForwardPass) -> Fading | None:
-    """What an untrained LSTM's state at the followed word still feels of an earlier word.
+    """What an untrained LSTM's state at the followed word still feels of the first word.
 
-    The earlier word is the compared one if it is some steps back, else the first. A followed first
-    word gives way to the last one; None where the sentence is one word.
+    An article gives way to the word after it, a followed first word to the last one. The weights
+    have no say in the choice, which would give the prediction away. None where the sentence is one
+    word.
     """
-    query, key = pair(result)
-    at = query or len(result.tokens) - 1
+    at = pair(result).query or len(result.tokens) - 1
     if at == 0:
         return None
-    word = key if at - key >= 3 and query else 0
+    word = 1 if at > 1 and result.tokens.words[0] in ARTICLES else 0
     weights = recurrent_weights("LSTM", result.embeddings.shape[1])
     felt = share(influence(recurrent(result.embeddings, weights), at))
     return Fading(at, word, float(felt[word]), float(felt[at]))
