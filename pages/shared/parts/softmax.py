@@ -144,8 +144,7 @@ def ratio_of(difference: float) -> tuple[str, str]:
 
 
 def _three_digits(value: float) -> str:
-    decimals = max(2 - math.floor(math.log10(value)), 0)
-    return f"{round(value, 2 - math.floor(math.log10(value))):,.{decimals}f}"
+    return f"{value:,.{max(2 - math.floor(math.log10(value)), 0)}f}"
 
 
 def steps_figure(
