@@ -26,6 +26,7 @@ PAGES = {
     "See": (PageName("playground", "Playground"),),
     "Understand": (
         PageName("start", "Why attention"),
+        PageName("memory", "Memory"),
         PageName("qkv", "Q, K and V"),
         PageName("scaling", "The score and √d_k"),
         PageName("softmax", "Softmax"),
