@@ -30,6 +30,7 @@ PAGES = {
         PageName("qkv", "Q, K and V"),
         PageName("scaling", "The score and √d_k"),
         PageName("softmax", "Softmax"),
+        PageName("order", "Order"),
     ),
 }
 

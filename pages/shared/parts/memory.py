@@ -346,7 +346,8 @@ def _dilution(felt: Mapping[str, np.ndarray]) -> str:
     return (
         f"**Attention** does not fade with distance, but it dilutes: each of the {T - 1} others "
         f"has {small(others)} on average (1/{T} = {small(1 / T)}). The last word, which also asks "
-        f"(it acts through its query too), has {small(own)}."
+        f"(it acts through its query too), has {small(own)}; over many draws it has a quarter to a "
+        "third."
         if T > 2
         else f"**Attention**: the other word has {small(others)}, the last, which also asks, "
         f"{small(own)}."
