@@ -22,6 +22,7 @@ from pages.shared.wording import (
     round_up,
     short,
     short_cells,
+    turning_shown,
 )
 
 many = settings(max_examples=300, deadline=None)
@@ -167,24 +168,46 @@ def test_markdown_sees_letters_and_character_references_only(token):
     bare = re.sub(r"&#\d+;", "", written)
     assert all(is_plain(character) for character in bare)
     assert not set(bare) & set("!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~ \t\n")
-    assert unescape(written) == token
+    assert seen(written) == turning_shown(token)
 
 
 @pytest.mark.parametrize("token", HOSTILE)
 def test_hostile_words_come_back_as_typed(token):
-    assert unescape(in_markdown(token)) == token
+    assert seen(in_markdown(token)) == token
     for part in tokenize(token).texts:
-        assert unescape(in_markdown(part)) == part
+        assert seen(in_markdown(part)) == part
 
 
-def unescape(written: str) -> str:
-    """Character references back to characters, one by one, controls too."""
-    return re.sub(r"&#(\d+);", lambda found: chr(int(found[1])), written)
+def seen(written: str) -> str:
+    """Character references back to characters, one by one, controls too; isolation taken off."""
+    text = re.sub(r"&#(\d+);", lambda found: chr(int(found[1])), written)
+    return text.removeprefix("\u2068").removesuffix("\u2069")
 
 
 def test_words_of_every_script_stay_readable():
-    for word in ("cat", "שלום", "مرحبا", "猫", "éa", "é", "हिन्दी", "😀", "42", "ﷺ"):
+    for word in ("cat", "猫", "éa", "e\u0301", "हिन्दी", "😀", "42"):
         assert in_markdown(word) == word
+
+
+@pytest.mark.parametrize("word", ["שלום", "مرحبا", "ﷺ", "a\u05d0b", "٣"])
+def test_a_word_from_right_to_left_is_isolated_and_cannot_turn_the_numbers_after_it(word):
+    assert in_markdown(word) == f"&#8296;{word}&#8297;"  # first strong isolate ... pop
+
+
+@many
+@given(
+    st.text(
+        st.sampled_from("aא<\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"), max_size=9
+    )
+)
+@example("ab\u202ecd")
+@example("\u2069\u202e")
+def test_nothing_a_word_holds_turns_the_text_after_it(token):
+    for written in (in_markdown(token), in_plotly(token)):
+        inside = re.sub(r"&#(8296|8297);", "", written)
+        text = re.sub(r"&#(\d+);", lambda found: chr(int(found[1])), inside)
+        assert not set(text) & set("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+    assert turning_shown("ab\u202ecd") == "ab⟨202E⟩cd"
 
 
 def test_plain_is_letters_marks_digits_and_emoji():
@@ -203,7 +226,8 @@ def test_plotly_gets_no_tag_and_no_entity(token):
     assert "<" not in written and ">" not in written
     assert "&" not in re.sub(r"&(amp|lt|gt);", "", written)
     assert html.unescape(written) == html.unescape(html.unescape(written)) or "&" in token
-    assert written.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&") == token
+    shown = written.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
+    assert shown == turning_shown(token)
 
 
 @pytest.mark.parametrize("token", HOSTILE)

@@ -9,6 +9,8 @@ import unicodedata
 
 import numpy as np
 
+ISOLATE, END_ISOLATE = "\u2068", "\u2069"
+TURNING = frozenset(map(chr, (*range(0x202A, 0x202F), *range(0x2066, 0x206A))))
 LABEL = 9  # letters of a token, as they are seen, that a chart shows
 
 
@@ -57,13 +59,24 @@ def in_markdown(token: str) -> str:
     Every character that could start markup becomes a character reference, which Markdown never
     reads as markup. A token that could be a whole address or directive by itself does not exist:
     the tokenizer splits at every such sign; should one come, each sign in it is a reference too.
+    A word that is written from right to left is isolated, or it would turn the numbers after it.
     """
-    return "".join(c if is_plain(c) else f"&#{ord(c)};" for c in token)
+    letters = turning_shown(token)
+    written = "".join(c if is_plain(c) else f"&#{ord(c)};" for c in letters)
+    if any(unicodedata.bidirectional(c) in ("R", "AL", "AN") for c in letters):
+        return f"&#{ord(ISOLATE)};{written}&#{ord(END_ISOLATE)};"
+    return written
 
 
 def in_plotly(token: str) -> str:
     """Write a token so that Plotly's labels and hover text show it letter by letter."""
-    return token.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    letters = turning_shown(token)
+    return letters.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def turning_shown(token: str) -> str:
+    """Write invisible characters that turn the text after them by their number: ⟨202E⟩."""
+    return "".join(f"⟨{ord(c):X}⟩" if c in TURNING else c for c in token)
 
 
 def label(token: str) -> str:
