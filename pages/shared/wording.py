@@ -81,6 +81,7 @@ def turning_shown(token: str) -> str:
 
 def label(token: str) -> str:
     """Cut a token to what fits beside a chart, between two letters as they are seen."""
+    token = turning_shown(token)
     if len(token) <= LABEL:
         return token
     starts = [place for place in range(len(token)) if not _joins(token, place)]
