@@ -253,6 +253,7 @@ def test_the_pair_can_be_chosen():
     assert not app.exception
     scores = forward(Scenario(matrices="random")).attention.scores[0]
     assert explain.number(float(scores[1, 5])) in said(app)
+    assert "scores" in drawn(app)  # and is not asked again
     assert "cat" in app.selectbox(key="query").options
     assert "cat" not in app.selectbox(key="key").options
 

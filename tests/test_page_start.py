@@ -291,6 +291,7 @@ def test_fading_names_an_early_word_whatever_the_weights_are():
         result = forward(Scenario(matrices="random", key=key))
         assert start.fading(result)[:2] == (7, 1)  # "It" and "cat", past the article
         assert "6 steps back" in start.about_fading(result)
-    assert start.fading(forward(Scenario(matrices="random", query=0)))[:2] == (11, 1)
+    for query in (0, 1, 2):
+        assert start.fading(forward(Scenario(matrices="random", query=query)))[:2] == (11, 1)
     two = forward(Scenario(matrices="random", sentence="the cat"))
     assert start.fading(two)[:2] == (1, 0)

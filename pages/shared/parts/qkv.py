@@ -110,13 +110,14 @@ def own_best(S: np.ndarray) -> int:
     return int((np.diagonal(S) > others).sum())
 
 
-def pair(result: ForwardPass) -> tuple[int, int] | None:
+def pair(result: ForwardPass, chosen: bool = True) -> tuple[int, int] | None:
     """The selected query and another word as key, by weight where none is selected; None where
-    the sentence has no other."""
+    the sentence has no other. chosen: False leaves what is selected aside."""
     T, weights = len(result.tokens), result.attention.weights[0]
     if T == 1:
         return None
-    query, key = selection(result.scenario, result.tokens, weights)
+    scenario = result.scenario if chosen else result.scenario.replace(query=None, key=None)
+    query, key = selection(scenario, result.tokens, weights)
     if key is None or key == query:
         key = max((place for place in range(T) if place != query), key=lambda j: weights[query, j])
     return query, key
@@ -132,7 +133,8 @@ def laboratory(result: ForwardPass) -> None:
     st.markdown(ROLES[compared.choice])
     if at is None:
         st.markdown("One word has only one score, with itself. Type a second word to compare.")
-    elif lesson.predict("mirror", *question(result, *at)):
+    # asked of the sentence's own pair, so that the maps stay while others are chosen
+    elif lesson.predict("mirror", *question(result, *pair(result, chosen=False))):
         st.markdown(finding(result, compared, *at))
         _maps(result, compared, at)
     _vectors(result, compared, at)

@@ -329,11 +329,11 @@ def _output(result: ForwardPass, at: Pair) -> None:
         st.markdown(
             "A third matrix, $W_v$, makes each word’s :orange[**value**]: what it hands over. "
             f"{word} takes each value times its weight, {shares(result, at.query)}, and adds up. "
-            "The sum is its new vector, the **output**: it now knows its context."
+            "The sum is its new vector, the **output**."
         )
-        if weights.any():
-            others = number(1 - float(weights[at.query]))
-            st.markdown(f"**{others}** of it comes from other words.")
+        others = float(weights.sum() - weights[at.query])
+        meaning = "it now carries its context" if others >= 0.5 else "it stays mostly itself"
+        st.markdown(f"**{number(others)}** of it comes from other words: {meaning}.")
     with right:
         limit, colours = _limit(V, outputs), stages.palette()
         first, second = st.columns(2)
@@ -424,9 +424,9 @@ def _about_matrices(result: ForwardPass) -> str:
 def shares(result: ForwardPass, query: int) -> str:
     """The two largest weights of a row, with their words: .87 of “cat”, .04 of “mat”."""
     row = result.attention.weights[0, query]
-    top = [int(place) for place in np.argsort(-row, kind="stable")[:2] if row[place] > 0]
+    top = [int(place) for place in np.argsort(-row, kind="stable")[:2] if row[place] >= 0.005]
     listed = ", ".join(f"{number(row[p])} of {explain.quoted(result, p)}" for p in top)
-    return listed + (" and so on" if (row > 0).sum() > len(top) else "")
+    return listed + (" and so on" if row.sum() - row[top].sum() >= 0.005 else "")
 
 
 def row_text(row: np.ndarray, most: int = 4) -> str:
@@ -504,11 +504,12 @@ class Fading(NamedTuple):
 def fading(result: ForwardPass) -> Fading | None:
     """What an untrained LSTM's state at the followed word still feels of the first word.
 
-    An article gives way to the word after it, a followed first word to the last one. The weights
-    have no say in the choice, which would give the prediction away. None where the sentence is one
-    word.
+    An article gives way to the word after it, and a followed word at the start to the last one. The
+    weights have no say in the choice, which would give the prediction away. None where the sentence
+    is one word.
     """
-    at = pair(result).query or len(result.tokens) - 1
+    query = pair(result).query
+    at = query if query >= 3 else len(result.tokens) - 1
     if at == 0:
         return None
     word = 1 if at > 1 and result.tokens.words[0] in ARTICLES else 0
