@@ -214,7 +214,7 @@ def _output_section(result: ForwardPass, query: int, column: int) -> None:
         ("weight", "v"),
         names,
     )
-    st.markdown(_lines(total, None, "orange", lambda place: explain.quoted(result, place), shown=3))
+    st.markdown(_lines(total, None, "orange", lambda place: explain.quoted(result, place), 2, 1))
 
 
 def _vector_section(result: ForwardPass, stage: str, row: int, column: int) -> None:
@@ -309,11 +309,14 @@ def _lines(total, left, right, name=None, shown: int = arithmetic.SHOWN, per_lin
         label = f" {name(term.place)}" if name else ""
         parts.append(f"{a} × :{right}[{term.right}]{label} = {term.product}")
     more, rest = total.rest(shown)
-    if more:
-        parts.append(f":gray[{more} more] = {rest}")
     rounded = "" if total.exact == total.result else f" → {total.result}"
-    parts.append(f":gray[sum] {total.exact}{rounded}")
+    end = [f":gray[{more} more] = {rest}"] if more else []
+    end.append(f":gray[sum] {total.exact}{rounded}")
     lines = [parts[i : i + per_line] for i in range(0, len(parts), per_line)]
+    if len(lines[-1]) + len(end) <= per_line:
+        lines[-1] += end
+    else:
+        lines.append(end)
     return _small(*(" &emsp; ".join(line) for line in lines))
 
 
