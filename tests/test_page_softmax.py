@@ -154,18 +154,20 @@ def test_the_second_softmax_is_nearly_flat_and_forgets_the_mask():
     assert "Masked words get weight again" in caption
 
 
-@pytest.mark.parametrize("difference", [0.0, 1e-9, 0.01, 0.5, 1.294, 3.2109, 9.99, 13.7])
+@pytest.mark.parametrize("difference", [0.0, 1e-9, 0.01, 0.5, 1.294, 2.974, 3.2109, 9.99, 13.7])
 def test_a_ratio_recomputes_from_its_printed_difference(difference):
     printed, ratio = parts.ratio_of(difference)
-    again = math.exp(float(printed))
-    assert parts._three_digits(again) == ratio
-    assert float(ratio.replace(",", "")) == pytest.approx(math.exp(difference), rel=0.006)
+    assert ratio == f"about {parts._two_digits(math.exp(float(printed)))}"
+    value = float(ratio.removeprefix("about ").replace(",", ""))
+    assert value == pytest.approx(math.exp(difference), rel=0.051)
 
 
 def test_ratios_written_out():
-    assert parts.ratio_of(0.0) == (".00", "1.00")
-    assert parts.ratio_of(math.log(2)) == (".693", "2.00")
-    assert parts.ratio_of(7.0) == ("7.00", "1,097")
+    assert parts.ratio_of(0.0) == (".00", "about 1.0")
+    assert parts.ratio_of(math.log(2)) == (".69", "about 2.0")
+    assert parts.ratio_of(2.974) == ("2.974", "about 20")  # e^2.97 = 19.49 would be 19
+    assert parts.ratio_of(2.974, "2.98") == ("2.98", "about 20")
+    assert parts.ratio_of(7.0) == ("7.00", "about 1,100")
     assert parts.ratio_of(99.0)[1] == "more than a million"
 
 

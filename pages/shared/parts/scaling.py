@@ -438,9 +438,10 @@ def overtaken(parts: ScoreParts, keys: np.ndarray) -> tuple[int, int] | None:
 
 
 def recomputable(factors: tuple[float, ...], product: float) -> list[str]:
-    """Print factors with the fewest decimals at which their product, to two decimals, comes out."""
+    """Print factors with the fewest decimals at which their product, to one decimal, comes out."""
     for decimals in range(2, 9):
-        if number(math.prod(round(factor, decimals) for factor in factors)) == number(product):
+        rounded = math.prod(round(factor, decimals) for factor in factors)
+        if number(rounded, 1) == number(product, 1):
             break
     return [number(factor, decimals) for factor in factors]
 
@@ -475,7 +476,7 @@ def _not_meaning(result: ForwardPass, query: int, key: int | None) -> None:
     def product(place: int) -> str:
         factors = (parts.query_length, parts.key_lengths[place], parts.cosines[place])
         a, b, cos = recomputable(factors, parts.scores[place])
-        return f":violet[{a}] × :green[{b}] × {cos} = {number(parts.scores[place])}"
+        return f":violet[{a}] × :green[{b}] × {cos} = {number(parts.scores[place], 1)}"
 
     if pair:
         a, b = (explain.quoted(result, place) + LEFT_TO_RIGHT for place in pair)

@@ -105,21 +105,30 @@ def _in_words(result: ForwardPass, query: int, key: int | None, shift: float) ->
     places = [first, *others, *([key] if key not in (None, first, *others) else [])]
     lines = [_arithmetic(result, query, place, shift) for place in places]
     if others:
-        scaled = result.attention.scaled[0, query].astype(np.float64)
-        difference, ratio = ratio_of(float(scaled[first] - scaled[others[0]]))
-        a, b = (explain.quoted(result, place) for place in (first, *others))
-        lines.append(
-            f":gray[{a} scores {difference} more than {b}, so its weight is $e^{{{difference}}}$ = "
-            f"{ratio} times as large.]"
-        )
+        lines.append(f":gray[{_ratio(result, query, first, others[0], shift)}]")
     else:
         lines.append(":gray[One word only: it takes the whole weight, whatever its score.]")
     return "  \n".join(lines)
 
 
-def _arithmetic(result: ForwardPass, query: int, key: int, shift: float) -> str:
+def _ratio(result: ForwardPass, query: int, first: int, second: int, shift: float) -> str:
+    scaled = result.attention.scaled[0, query].astype(np.float64)
+    opened = _opened(result, query, second, shift)
+    difference, ratio = ratio_of(float(scaled[first] - scaled[second]), opened.exponent.strip("−"))
+    a, b = (explain.quoted(result, place) for place in (first, second))
+    return (
+        f"{a} scores {difference} more than {b}, so its weight is $e^{{{difference}}}$, {ratio} "
+        "times as large."
+    )
+
+
+def _opened(result: ForwardPass, query: int, key: int, shift: float) -> arithmetic.Softmax | None:
     scaled = result.attention.scaled[0, query].astype(np.float64) + shift
-    opened = arithmetic.softmax_cell(scaled, allowed(result, query), key)
+    return arithmetic.softmax_cell(scaled, allowed(result, query), key)
+
+
+def _arithmetic(result: ForwardPass, query: int, key: int, shift: float) -> str:
+    opened = _opened(result, query, key, shift)
     word = explain.quoted(result, key) + LEFT_TO_RIGHT
     if opened is None:
         return f"{word} is masked: no score, $e^{{-\\infty}}=0$, weight 0."
@@ -132,19 +141,23 @@ def _arithmetic(result: ForwardPass, query: int, key: int, shift: float) -> str:
     )
 
 
-def ratio_of(difference: float) -> tuple[str, str]:
-    """Print a difference of scores ≥ 0 and e to it, so that the one recomputes from the other."""
+def ratio_of(difference: float, printed: str = "") -> tuple[str, str]:
+    """Print a difference of scores ≥ 0, and e to it in two digits that recompute from the print.
+
+    printed: how the difference stands elsewhere on the page; taken when it serves.
+    """
     if difference > math.log(1e6):
-        return number(difference), "more than a million"
-    goal = _three_digits(math.exp(difference))
-    for decimals in range(2, 12):
-        if _three_digits(math.exp(round(difference, decimals))) == goal:
+        return printed or number(difference), "more than a million"
+    goal = _two_digits(math.exp(difference))
+    for text in (printed, *(number(difference, decimals) for decimals in range(2, 12))):
+        if text and _two_digits(math.exp(float(text))) == goal:
             break
-    return number(difference, decimals), goal
+    return text, f"about {goal}"
 
 
-def _three_digits(value: float) -> str:
-    return f"{value:,.{max(2 - math.floor(math.log10(value)), 0)}f}"
+def _two_digits(value: float) -> str:
+    decimals = 1 - math.floor(math.log10(value))
+    return f"{round(value, decimals):,.{max(decimals, 0)}f}"
 
 
 def steps_figure(
