@@ -15,9 +15,9 @@ memory.longer(result)
 memory.care(result, felt)
 lesson.misconception("RNNs forget everything.", memory.about_forgetting(result, felt))
 lesson.symbols(
-    r"h_t=\tanh(W x_t+U h_{t-1}+b)\qquad "
+    r"\begin{gathered}h_t=\tanh(W x_t+U h_{t-1}+b)\\"
     r"\mathrm{felt}_j=\left\|\frac{\partial h_t}{\partial x_j}\right\|\qquad "
-    r"\mathrm{share}_j=\frac{\mathrm{felt}_j}{\sum_i \mathrm{felt}_i}",
+    r"\mathrm{share}_j=\frac{\mathrm{felt}_j}{\sum_i \mathrm{felt}_i}\end{gathered}",
     {
         "x_t": "vector of word $t$",
         "h_t": "state after reading it",

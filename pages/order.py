@@ -14,8 +14,8 @@ lesson.misconception("Attention knows the word order.", order.about_order(result
 lesson.symbols(
     r"\begin{gathered}"
     r"A(PX)=P\,A(X)\,P^\top \qquad O(PX)=P\,O(X)\\"
-    r"\text{sinusoidal: } x_i+p_i \quad "
-    r"\text{rotary: } (R_i q_i)\cdot(R_j k_j)=q_i\cdot R_{j-i}k_j \quad "
+    r"\text{sinusoidal: } x_i+p_i\\"
+    r"\text{rotary: } (R_i q_i)\cdot(R_j k_j)=q_i\cdot R_{j-i}k_j\\"
     r"\text{ALiBi: } \tfrac{q_i\cdot k_j}{\sqrt{d_k}}-m\,|i-j|"
     r"\end{gathered}",
     {

@@ -39,18 +39,18 @@ STARTS = {  # scenario.initial -> the initialisation of each network
     "keep": {"RNN": "identity", "LSTM": "forget bias 3", "GRU": "update bias 3"},
 }
 NAMES = {
-    "default": "All at random",
+    "default": "At random",
     "orthogonal": "Orthogonal",
-    "bias-1": "Gates ajar",
-    "keep": "Keep at first",
+    "bias-1": "Keeping more",
+    "keep": "Keeping most",
 }
 ABOUT_START = {
-    "default": "All numbers small and random, as PyTorch draws them.",
-    "orthogonal": "The matrix that carries the state on only turns it, and neither shrinks nor "
+    "default": "all numbers small and random, as PyTorch draws them.",
+    "orthogonal": "the matrix that carries the state on only turns it, and neither shrinks nor "
     "stretches it; the rest is random.",
-    "bias-1": "As at random, but the gates that keep begin at .73, not .5 (a bias of 1). The plain "
-    "RNN has no gate and stays as it was.",
-    "keep": "The gates that keep begin at .95 (a bias of 3), and the plain RNN begins by copying "
+    "bias-1": "at random, but the gates that keep begin at .73 instead of .5 (a bias of 1). The "
+    "plain RNN has no gate and stays as it was.",
+    "keep": "the gates that keep begin at .95 (a bias of 3), and the plain RNN begins by copying "
     "its state.",
 }
 
@@ -147,6 +147,7 @@ def _controls(result: ForwardPass, query: int) -> None:
             width=130,
             **bound("query", query),
         )
+        st.markdown("begun", width="content")
         st.segmented_control(
             "How the networks begin",
             list(STARTS),
@@ -210,8 +211,8 @@ def _trained_head(result: ForwardPass, felt: Felt) -> str | None:
     )
     k = explain.quoted(result, felt.key)
     return (
-        f"This head was trained, the networks were not. A head of random matrices would give {k} "
-        f"{small(float(shares[felt.key]))}: it looks anywhere, near or far."
+        "This head was trained, the networks were not. A head of random matrices would have "
+        f"{small(float(shares[felt.key]))} for {k}: it looks anywhere, near or far."
     )
 
 
@@ -411,7 +412,7 @@ def small(value: float) -> str:
     if value >= 0.000995:
         return number(value, 1 - math.floor(math.log10(value) + 1e-9))
     digit, power = f"{value:.0e}".split("e-")
-    return f"{digit} × 10{superscript(-int(power))}"
+    return f"{digit}\u00a0×\u00a010{superscript(-int(power))}"  # never broken over two lines
 
 
 def superscript(power: int) -> str:
@@ -426,13 +427,19 @@ def line_styles(palette: Palette) -> dict[str, dict]:
     """One look for each network: colour, dash and marker all differ."""
     red, blue = palette.signed[-1][1], palette.signed[0][1]
     return {
-        "RNN": {"line": {"color": red, "width": 2}, "marker": {"symbol": "circle"}},
-        "LSTM": {"line": {"color": blue, "width": 2}, "marker": {"symbol": "square"}},
+        "RNN": {
+            "line": {"color": red, "width": 2},
+            "marker": {"symbol": "circle", "color": red},
+        },
+        "LSTM": {
+            "line": {"color": blue, "width": 2},
+            "marker": {"symbol": "square", "color": blue},
+        },
         "GRU": {
             "line": {"color": palette.muted, "width": 2, "dash": "dash"},
-            "marker": {"symbol": "diamond"},
+            "marker": {"symbol": "diamond", "color": palette.muted},
         },
-        ATTENTION: {"line": {"color": palette.text, "width": 2.5}, "marker": {"symbol": "x"}},
+        ATTENTION: {"marker": {"symbol": "x", "color": palette.text}},
     }
 
 
@@ -459,8 +466,8 @@ def sentence_figure(
             x=np.arange(len(felt.shares[kind]), dtype=np.float32),
             y=felt.shares[kind],
             name=kind,
-            mode="lines+markers",
-            line=styles[kind]["line"],
+            mode="markers" if kind == ATTENTION else "lines+markers",
+            line=styles[kind].get("line"),
             marker=styles[kind]["marker"] | {"size": 7 if T <= 24 else 4},
             customdata=names[: len(felt.shares[kind])],
             hovertemplate=f"{kind}, %{{customdata}}: %{{y:.2g}}<extra></extra>",
@@ -498,9 +505,9 @@ def length_figure(shares: Mapping[str, np.ndarray], palette: Palette) -> go.Figu
             x=x,
             y=row,
             name=kind,
-            mode="lines+markers" if T <= 10 else "lines",
-            line=styles[kind]["line"] | ({"width": 1.5} if kind == ATTENTION else {}),
-            marker=styles[kind]["marker"] | {"size": 7},
+            mode="markers" if kind == ATTENTION else "lines+markers" if T <= 10 else "lines",
+            line=styles[kind].get("line"),
+            marker=styles[kind]["marker"] | {"size": 7 if T <= 60 else 4},
             hovertemplate=f"{kind}, %{{x}} back: %{{y:.2g}}<extra></extra>",
         )
         for kind, row in shares.items()
@@ -561,6 +568,7 @@ def _layout(palette: Palette, height: int, bottom: int) -> dict:
         "font": {"family": figures.FONT, "color": palette.muted, "size": 10.5},
         "hoverlabel": {"font": {"family": figures.FONT, "size": 12}},
         "dragmode": False,
+        "showlegend": True,
         "legend": {
             "orientation": "h",
             "x": 0,

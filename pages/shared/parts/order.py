@@ -264,9 +264,9 @@ ABOUT = {
         "A row for each place: fast waves on the left, slow ones on the right.",
     ),
     "rotary": (
-        "**How far pairs are turned**: cos",
-        "A row for each place, a column for each pair of numbers in q and k. 1: not turned, −1: "
-        "half way round.",
+        "**Turns** of q and k",
+        "A row for each place, a column for each pair of numbers in q and k, the fast ones on the "
+        "left. 0: not turned, ±.50: half way round.",
     ),
     "alibi": (
         "**What is added to the scaled scores**",
@@ -279,16 +279,17 @@ ABOUT = {
 def encoding_map(result: ForwardPass, encoding: str) -> tuple[np.ndarray, float]:
     """An encoding's own numbers for this sentence's places, and the end of their colour scale.
 
-    Sinusoidal: (T, D) what is added. Rotary: (T, pairs) the cosine of each turn; without a pair,
-    one column of 1. ALiBi: (T, T) what is added to the scaled scores.
+    Sinusoidal: (T, D) what is added. Rotary: (T, pairs) how far each is turned, in whole turns from
+    -½ to ½; one column of zeros where there is no pair. ALiBi: (T, T) what is added to the scaled
+    scores.
     """
     T, D = result.embeddings.shape
     if encoding == "sinusoidal":
         return sinusoidal_positions(T, D), 1.0
     if encoding == "rotary":
         pairs = result.projections.d_k // 2
-        angles = np.arange(T)[:, None] * frequencies(2 * pairs, 10000.0)
-        return (np.cos(angles) if pairs else np.ones((T, 1))), 1.0
+        turns = np.arange(T)[:, None] * frequencies(2 * pairs, 10000.0) / (2 * np.pi)
+        return (turns - np.round(turns) if pairs else np.zeros((T, 1))), 0.5
     Z = alibi_bias(HEADS, T, causal=False)[0]
     return Z, round_up(float(np.abs(Z).max()))
 
@@ -321,7 +322,7 @@ def question(
     elif result.scenario.causal:
         why = (
             "The causal mask is on, and it knows the order: a word may look only at those before "
-            f"it, and before {q} now stand others. Without the mask each word would keep its weight."
+            f"it, and before {q} now stand others. Without it each word would keep its weight."
         )
     else:
         why = "These numbers are so large that rounding shows."
