@@ -407,10 +407,11 @@ def small(value: float) -> str:
     """Write a share from 1 down to the floor: .23, .0042, 3 × 10⁻⁷, under 10⁻¹²."""
     if value <= SHARE_FLOOR:
         return "under 10⁻¹²"
-    if value >= 0.0995:
+    rounded = float(f"{value:.1e}")  # two digits
+    if rounded >= 0.1:
         return number(value)
-    if value >= 0.000995:
-        return number(value, 1 - math.floor(math.log10(value) + 1e-9))
+    if rounded >= 0.001:
+        return number(value, 1 - math.floor(math.log10(rounded) + 1e-9))
     digit, power = f"{value:.0e}".split("e-")
     return f"{digit}\u00a0×\u00a010{superscript(-int(power))}"  # never broken over two lines
 
