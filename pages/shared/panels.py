@@ -87,16 +87,15 @@ def all_stages(result: ForwardPass) -> None:
 
 def _header(result: ForwardPass, stage: str, limit: float) -> None:
     button = stages.FORMULAS[stage][3]
+    title = stages.title(result, stage, limit)
+    if not button or "matrices" in result.scenario.hide:
+        st.markdown(title)
+        return
     with st.container(
         horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"
     ):
-        if not button:
-            st.markdown(stages.title(result, stage, None), width="content")
-            st.markdown(f":small[{stages.legend(stage, limit)}]", width="content")
-            return
-        st.markdown(stages.title(result, stage, limit), width="content")
-        if "matrices" not in result.scenario.hide:
-            matrices.edit_button(result, stage, button)
+        st.markdown(title, width="content")
+        matrices.edit_button(result, stage, button)
 
 
 def clicks(result: ForwardPass) -> None:

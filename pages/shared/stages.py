@@ -120,9 +120,9 @@ def _largest(array: np.ndarray) -> float:
 
 FORMULAS = {  # stage -> (name with its colour, formula for rows, formula for columns, button)
     "embeddings": ("Embeddings", "X", "X", "Change"),
-    "Q": (":violet[Queries]", "Q = X\\,W_q", "Q = W_q\\,X", "Edit $W_q$"),
-    "K": (":green[Keys]", "K = X\\,W_k", "K = W_k\\,X", "Edit $W_k$"),
-    "V": (":orange[Values]", "V = X\\,W_v", "V = W_v\\,X", "Edit $W_v$"),
+    "Q": (":violet[Queries]", "Q = X\\,W_q", "Q = W_q\\,X", "Edit"),
+    "K": (":green[Keys]", "K = X\\,W_k", "K = W_k\\,X", "Edit"),
+    "V": (":orange[Values]", "V = X\\,W_v", "V = W_v\\,X", "Edit"),
     "scores": ("Scores", "Q K^\\top", "Q^\\top K", ""),
     "scaled": ("Scaled", "", "", ""),
     "weights": ("Weights", "", "", ""),
@@ -130,8 +130,8 @@ FORMULAS = {  # stage -> (name with its colour, formula for rows, formula for co
 }
 
 
-def title(result: ForwardPass, stage: str, limit: float | None) -> str:
-    """Write a stage's name and formula, and its legend when `limit` is given."""
+def title(result: ForwardPass, stage: str, limit: float) -> str:
+    """Write a stage's name, formula and legend, e.g. Scores QKᵀ ■ −60 ■ 60."""
     name, by_rows, by_columns, _ = FORMULAS[stage]
     by_column = result.scenario.convention == "columns"
     formula = by_columns if by_column else by_rows
@@ -148,7 +148,7 @@ def title(result: ForwardPass, stage: str, limit: float | None) -> str:
         text += " $V\\,$weights$^\\top$" if by_column else " weights $\\cdot V$"
     else:
         text += f" ${formula}$"
-    return text if limit is None else f"{text} :small[{legend(stage, limit)}]"
+    return f"{text} :small[{legend(stage, limit)}]"
 
 
 def legend(stage: str, limit: float) -> str:

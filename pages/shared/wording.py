@@ -68,6 +68,13 @@ def in_markdown(token: str) -> str:
     return written
 
 
+def isolated(text: str) -> str:
+    """Keep a right-to-left word from pulling the numbers after it into its own order."""
+    if any(unicodedata.bidirectional(character) in ("R", "AL", "AN") for character in text):
+        return f"\u2068{text}\u2069"  # first strong isolate, pop directional isolate
+    return text
+
+
 def in_plotly(token: str) -> str:
     """Write a token so that Plotly's labels and hover text show it letter by letter."""
     letters = turning_shown(token)

@@ -22,7 +22,7 @@ from attention.scaling_lab import (
 from pages.shared import explain, figures, lesson, panels, stages
 from pages.shared.colours import Palette
 from pages.shared.frame import bound, change
-from pages.shared.parts.softmax import LEFT_TO_RIGHT, allowed
+from pages.shared.parts.softmax import allowed
 from pages.shared.wording import number, plural
 
 TEMPERATURES = (0.05, 0.07, 0.1, 0.15, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0, 3.0, 5.0, 7.0, 10.0, 20.0)
@@ -479,7 +479,7 @@ def _not_meaning(result: ForwardPass, query: int, key: int | None) -> None:
         return f":violet[{a}] × :green[{b}] × {cos} = {number(parts.scores[place], 1)}"
 
     if pair:
-        a, b = (explain.quoted(result, place) + LEFT_TO_RIGHT for place in pair)
+        a, b = (explain.quoted(result, place) for place in pair)
         truth = (
             f"Length counts too. {word} points more along {a} than along {b}, and yet {b} scores "
             f"higher:  \n{a}: {product(pair[0])}  \n{b}: {product(pair[1])}  \n"

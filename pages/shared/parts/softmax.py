@@ -23,7 +23,6 @@ from pages.shared.frame import bound, change, kept
 from pages.shared.wording import number, short
 
 QUESTIONS = 6  # generated rows of a sheet
-LEFT_TO_RIGHT = "\u200e"  # keeps numbers after an Arabic or Hebrew word in their order
 CAN, CANNOT = "It can", "It cannot"
 
 
@@ -129,7 +128,7 @@ def _opened(result: ForwardPass, query: int, key: int, shift: float) -> arithmet
 
 def _arithmetic(result: ForwardPass, query: int, key: int, shift: float) -> str:
     opened = _opened(result, query, key, shift)
-    word = explain.quoted(result, key) + LEFT_TO_RIGHT
+    word = explain.quoted(result, key)
     if opened is None:
         return f"{word} is masked: no score, $e^{{-\\infty}}=0$, weight 0."
     exponent = opened.exponent if opened.exponent.strip("−.0") else "0"
