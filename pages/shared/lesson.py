@@ -10,7 +10,7 @@ import streamlit as st
 from attention.forward import ForwardPass
 from attention.scenario import Scenario
 from pages.shared import controls, explain, frame, panels
-from pages.shared.wording import distinct
+from pages.shared.wording import distinct, plural
 
 
 def start(name: str, idea: str) -> ForwardPass:
@@ -21,7 +21,11 @@ def start(name: str, idea: str) -> ForwardPass:
     scenario = frame.begin()
     heading(name, idea)
     sentence_line(scenario)
-    return controls.run(scenario)
+    result = controls.run(scenario)
+    if unknown := int((~result.known).sum()):
+        words = plural(unknown, "word")
+        st.markdown(f":small[:gray[\\* {words} unknown: random vectors stand in.]]")
+    return result
 
 
 def heading(name: str, idea: str) -> None:

@@ -147,7 +147,7 @@ def _controls(result: ForwardPass, query: int) -> None:
             width=130,
             **bound("query", query),
         )
-        st.markdown("begun", width="content")
+        st.markdown("having begun", width="content")
         st.segmented_control(
             "How the networks begin",
             list(STARTS),
