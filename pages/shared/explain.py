@@ -5,7 +5,7 @@ import numpy as np
 from attention.forward import ForwardPass
 from attention.scenario import MATRIX_NAMES, Scenario
 from pages.shared.arithmetic import stage_array
-from pages.shared.wording import distinct, in_markdown, isolated, number, plural
+from pages.shared.wording import distinct, in_markdown, number, plural
 
 NAMES = {  # for a screen reader
     "embeddings": "Embeddings",
@@ -29,7 +29,7 @@ SOURCES = {
 def quoted(result: ForwardPass, place: int) -> str:
     """Write a token for Markdown, with its place where it occurs twice: “the” 5."""
     texts = result.tokens.texts
-    name = f"“{isolated(in_markdown(texts[place]))}”"
+    name = f"“{in_markdown(texts[place])}”"
     return f"{name} {place + 1}" if texts.count(texts[place]) > 1 else name
 
 

@@ -9,7 +9,6 @@ import unicodedata
 
 import numpy as np
 
-ISOLATE, END_ISOLATE = "\u2068", "\u2069"
 TURNING = frozenset(map(chr, (*range(0x202A, 0x202F), *range(0x2066, 0x206A))))
 LABEL = 9  # letters of a token, as they are seen, that a chart shows
 
@@ -62,10 +61,7 @@ def in_markdown(token: str) -> str:
     A word that is written from right to left is isolated, or it would turn the numbers after it.
     """
     letters = turning_shown(token)
-    written = "".join(c if is_plain(c) else f"&#{ord(c)};" for c in letters)
-    if any(unicodedata.bidirectional(c) in ("R", "AL", "AN") for c in letters):
-        return f"&#{ord(ISOLATE)};{written}&#{ord(END_ISOLATE)};"
-    return written
+    return isolated("".join(c if is_plain(c) else f"&#{ord(c)};" for c in letters))
 
 
 def isolated(text: str) -> str:
