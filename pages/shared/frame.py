@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 
 import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
+from threadpoolctl import threadpool_limits
 
 from attention.scenario import Scenario, from_link, to_link
 
@@ -23,13 +24,17 @@ class PageName(NamedTuple):
 
 # In reading order, by the groups of the menu; the first is the default page.
 PAGES = {
-    "See": (PageName("playground", "Playground"),),
+    "See": (
+        PageName("playground", "Playground"),
+        PageName("learn", "Watch it learn"),
+    ),
     "Understand": (
         PageName("start", "Why attention"),
         PageName("memory", "Memory"),
         PageName("qkv", "Q, K and V"),
         PageName("scaling", "The score and √d_k"),
         PageName("softmax", "Softmax"),
+        PageName("masks", "Masks"),
         PageName("order", "Order"),
     ),
 }
@@ -41,6 +46,8 @@ ACTED = "_acted"  # a widget changed something since the last run
 LINKED = "_linked"  # (page, link) of the last run
 TRAIL = "_trail"  # the browser's history as far as this session made it
 PAGE = "_page"  # the file of the page on screen
+ARRIVED = "_arrived"
+THINGS = "_things"  # what a page keeps in the session, such as a training run
 FRAMED = "_framed"  # this run came through app.py
 
 Link = tuple[tuple[str, str], ...]
@@ -73,12 +80,21 @@ def link_to(name: PageName, label: str) -> None:
 
 def run() -> None:
     """Run the page that the address asks for: all that app.py does."""
+    one_blas_thread()
     st.set_page_config(page_title=TITLE, layout="wide", initial_sidebar_state="collapsed")
     page = navigation()
-    st.session_state[PAGE] = page.url_path or next(iter(PAGES.values()))[0].file
+    here = page.url_path or next(iter(PAGES.values()))[0].file
+    st.session_state[ARRIVED] = st.session_state.get(PAGE) != here
+    st.session_state[PAGE] = here
     follow_link(page.url_path)
     st.session_state[FRAMED] = True
     page.run()
+
+
+@st.cache_resource
+def one_blas_thread() -> None:
+    """Keep BLAS to one thread: the matrices are small, and many people share the processor."""
+    threadpool_limits(limits=1, user_api="blas")
 
 
 def begin() -> Scenario:
@@ -168,6 +184,26 @@ def kept(key: str, default=None) -> dict:
         memory[key] = st.session_state[key]
 
     return {"key": key, "on_change": on_change}
+
+
+def session(key: str, make: Callable, *, new: bool = False):
+    """Return what this session keeps under `key`, made at the first call or anew."""
+    things = st.session_state.setdefault(THINGS, {})
+    if new or key not in things:
+        things[key] = make()
+    return things[key]
+
+
+def arrived() -> bool:
+    """True in the run in which the reader came to this page from another."""
+    return st.session_state[ARRIVED]
+
+
+def go_to(file: str) -> None:
+    """Leave for another page and take the scenario along; call it from the page, not a callback."""
+    name = next(name for names in PAGES.values() for name in names if name.file == file)
+    params, _ = to_link(st.session_state[SCENARIO])
+    st.switch_page(_page(name), query_params=params or None)
 
 
 def share_link() -> str:
