@@ -186,6 +186,7 @@ def test_the_shuffle_of_a_seed_is_pinned():
         ({"matrices": "random", "sentence": "a a a"}, (order.WORD, order.PLACE)),
         ({"matrices": "random", "spread": 0.0}, (order.WORD, order.PLACE)),
         ({"matrices": "random", "causal": True}, (order.NEW,)),
+        ({"matrices": "random", "sentence": "zzqx the cat sat", "causal": True}, (order.WORD,)),
         ({"matrices": "random", "positions": "none", "scaling": False}, (order.WORD,)),
     ],
 )
@@ -231,6 +232,8 @@ def test_the_misconception_knows_about_the_mask():
     assert "give the same 12 outputs" in order.about_order(forward(Scenario()))
     masked = order.about_order(forward(Scenario(causal=True)))
     assert "the mask is what knows it" in masked
+    alike = forward(Scenario(sentence="a a a", matrices="random", positions="none", causal=True))
+    assert "the mask is what knows it" not in order.about_order(alike)
     assert "One word alone" in order.about_order(forward(Scenario(sentence="a")))
 
 

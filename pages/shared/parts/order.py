@@ -266,7 +266,7 @@ ABOUT = {
     "rotary": (
         "**Turns** of q and k",
         "A row for each place, a column for each pair of numbers in q and k, the fast ones on the "
-        "left. 0: not turned, ±.50: half way round.",
+        "left. 0: not turned, ±.5: half way round.",
     ),
     "alibi": (
         "**What is added to the scaled scores**",
@@ -309,7 +309,7 @@ def question(
     if np.abs(after[place] - before[query]).max() <= SAME:
         answers.append(PLACE)
     q = explain.quoted(result, query)
-    if WORD in answers and result.scenario.causal:
+    if WORD in answers and bare.largest_change > SAME:
         why = (
             f"{q} may still look at the same words. For others the causal mask has changed that: "
             "it knows the order."
@@ -391,12 +391,13 @@ def about_order(result: ForwardPass) -> str:
             "another order. One word alone cannot show it."
         )
     bare = shuffle(result, "none")
-    outputs = gap(bare.output_change, float(np.abs(bare.before.output).max()))
+    size = float(np.abs(bare.before.output).max())
+    outputs = gap(bare.output_change, size)
     ends = (
-        "To it, “dog bites man” and “man bites dog” are the same three words. Order comes from "
+        "To attention alone, “dog bites man” and “man bites dog” are the same three words. Order comes from "
         "positions, or from a causal mask, which lets a word look only at those before it."
     )
-    if result.scenario.causal:
+    if result.scenario.causal and bare.output_change > SAME * size:
         return (
             "Your causal mask is on, and the mask is what knows it: without positions the "
             f"outputs still change by up to {outputs}. Without the mask they would not. " + ends
