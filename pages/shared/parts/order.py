@@ -394,8 +394,8 @@ def about_order(result: ForwardPass) -> str:
     size = float(np.abs(bare.before.output).max())
     outputs = gap(bare.output_change, size)
     ends = (
-        "To attention alone, “dog bites man” and “man bites dog” are the same three words. Order comes from "
-        "positions, or from a causal mask, which lets a word look only at those before it."
+        "To attention alone, “dog bites man” and “man bites dog” are the same three words. "
+        "Order comes from positions, or from a causal mask, which lets a word look only at those before it."
     )
     if result.scenario.causal and bare.output_change > SAME * size:
         return (
