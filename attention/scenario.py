@@ -427,7 +427,7 @@ class Scenario:
     n_heads: int = 4
     n_kv_heads: int = 4
     silenced: int | None = None
-    mask: str = "causal"
+    mask: str = "window"
     window: int = 2
     padding: int = 2
     shuffle: int = 1

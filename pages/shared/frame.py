@@ -34,6 +34,7 @@ PAGES = {
         PageName("qkv", "Q, K and V"),
         PageName("scaling", "The score and √d_k"),
         PageName("softmax", "Softmax"),
+        PageName("heads", "Several heads"),
         PageName("masks", "Masks"),
         PageName("order", "Order"),
     ),
