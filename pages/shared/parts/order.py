@@ -395,7 +395,8 @@ def about_order(result: ForwardPass) -> str:
     outputs = gap(bare.output_change, size)
     ends = (
         "To attention alone, “dog bites man” and “man bites dog” are the same three words. "
-        "Order comes from positions, or from a causal mask, which lets a word look only at those before it."
+        "Order comes from positions, or from a causal mask, which lets a word look only at those "
+        "before it."
     )
     if result.scenario.causal and bare.output_change > SAME * size:
         return (
