@@ -37,6 +37,7 @@ PAGES = {
         PageName("heads", "Several heads"),
         PageName("masks", "Masks"),
         PageName("order", "Order"),
+        PageName("block", "The Transformer block"),
     ),
 }
 
