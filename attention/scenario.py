@@ -367,6 +367,7 @@ FIELDS = {
     "n_layers": Whole(1, 6),
     "norm_first": Switch(),
     "sheet": Whole(1, MAX_SEED),
+    "exercise": Whole(0, 30),  # 0: the whole sheet
     # -- end of the lessons' controls
     "version": Whole(1, 9_999),
 }
@@ -437,6 +438,7 @@ class Scenario:
     n_layers: int = 2
     norm_first: bool = True
     sheet: int = 1
+    exercise: int = 1
     # -- end of the lessons' controls
     version: int = NUMBERS_VERSION
 

@@ -208,6 +208,17 @@ def go_to(file: str) -> None:
     st.switch_page(_page(name), query_params=params or None)
 
 
+def remember(key: str, value) -> None:
+    """Keep a value for the session, from a widget's callback; `kept(key)` and `recall` find it."""
+    acted()
+    st.session_state.setdefault(MEMORY, {})[key] = value
+
+
+def recall(key: str, default=None):
+    """What `kept` or `remember` holds under a key, also of a widget that is not on this page."""
+    return st.session_state.get(MEMORY, {}).get(key, default)
+
+
 def share_link() -> str:
     """The whole address that restores what is on screen."""
     params, _ = to_link(st.session_state[SCENARIO])
