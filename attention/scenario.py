@@ -28,6 +28,7 @@ MAX_SEED = 999_999_999
 MAX_EDITS = 500
 MAX_EDIT = 1e4  # absolute value of an edited or uploaded cell
 MAX_LINK = 6_000  # bytes of a query string; some proxies stop at 8 kB
+MAX_FIND = 40  # characters that the glossary is searched for
 MAX_NAMED = 5  # unknown names that a sentence about a link lists
 NONE_SELECTED = -1
 NUMBERS_VERSION = 1  # raised when a seed or a preset comes to mean other numbers
@@ -367,6 +368,7 @@ FIELDS = {
     "n_layers": Whole(1, 6),
     "norm_first": Switch(),
     "sheet": Whole(1, MAX_SEED),
+    "find": Text(MAX_FIND),
     "exercise": Whole(0, 30),  # 0: the whole sheet
     # -- end of the lessons' controls
     "version": Whole(1, 9_999),
@@ -438,6 +440,7 @@ class Scenario:
     n_layers: int = 2
     norm_first: bool = True
     sheet: int = 1
+    find: str = ""
     exercise: int = 1
     # -- end of the lessons' controls
     version: int = NUMBERS_VERSION

@@ -39,6 +39,7 @@ PAGES = {
         PageName("order", "Order"),
         PageName("block", "The Transformer block"),
     ),
+    "Practise": (PageName("glossary", "Glossary and sources"),),
 }
 
 SCENARIO = "_scenario"

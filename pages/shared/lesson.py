@@ -4,12 +4,14 @@ that ran, sources, and the way to the next page."""
 import inspect
 import zlib
 from collections.abc import Callable, Sequence
+from urllib.parse import urlencode
 
 import streamlit as st
 
 from attention.forward import ForwardPass
-from attention.scenario import Scenario
+from attention.scenario import MAX_FIND, Scenario, to_link
 from pages.shared import controls, explain, frame, panels
+from pages.shared.parts import glossary
 from pages.shared.wording import distinct, plural
 
 
@@ -132,8 +134,30 @@ def see(file: str, label: str) -> None:
             frame.link_to(name, label)
 
 
+def term(name: str, text: str | None = None) -> str:
+    """A term as a Markdown link to the glossary, its meaning shown under the pointer.
+
+    text: the words that are linked, by default the name. Raises KeyError for an unknown term.
+    """
+    found = glossary.named(name)
+    now = st.session_state.get(frame.SCENARIO, Scenario())  # a cold server has none yet
+    params, _ = to_link(now.replace(find=found.name[:MAX_FIND]))
+    meaning = glossary.plain(found.meaning).replace('"', "”")
+    return f'[{text or name}](glossary?{urlencode(params)} "{meaning}")'
+
+
+def terms() -> None:
+    """The terms that this page uses, one sentence each, and the way to all of them."""
+    listed = glossary.of_page(st.session_state[frame.PAGE])
+    if listed:
+        with st.expander("Terms on this page"):
+            st.markdown("\n".join(f"- **{name}**: {meaning}" for name, meaning, *_ in listed))
+            see("glossary", "All terms, and the papers →")
+
+
 def foot() -> None:
-    """Links to the previous and the next page, which take everything along."""
+    """The page's terms, and links to the pages before and after it, which take everything along."""
+    terms()
     before, after = frame.neighbours()
     with st.container(horizontal=True, horizontal_alignment="distribute", key="foot"):
         if before:

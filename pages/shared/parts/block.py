@@ -457,9 +457,9 @@ def to_bert_and_gpt(result: ForwardPass) -> None:
         lesson.see("bert", "Look into a real BERT →")
     with right, st.container(border=True, gap="xsmall", key="as_gpt"):
         st.markdown(
-            f"**GPT, a decoder, looks only back.** {q} may look at {_back(query)}. Norm first "
-            "since GPT-2, which has 12 to 48 blocks, 768 to 1,600 wide. It was trained to say the "
-            "next word, at every place at once: so no place may see what follows."
+            f"**GPT, a decoder, looks only back** (causal mask). {q} may look at {_back(query)}. "
+            "Norm first since GPT-2, which has 12 to 48 blocks, 768 to 1,600 wide. It was trained "
+            "to say the next word, at every place at once: so no place may see what follows."
         )
         _set_as("gpt", "Set the blocks like this", causal=True, norm_first=True)
         lesson.see("gpt", "Watch a real GPT write →")
