@@ -117,7 +117,12 @@ def test_links_by_hand():
 def test_links_count_from_what_a_row_has():
     assert strongest_links(np.array([[0.1, 0.3, 0], [0, 0, 0]]), 0.7) == (Link(0, 1, 0.3),)
     assert len(strongest_links(WEIGHTS, 1)) == 14  # two of the sixteen are zero
-    assert strongest_links(np.full((1, 4), 0.25), 0.5) == (Link(0, 0, 0.25), Link(0, 1, 0.25))
+    assert [link.key for link in strongest_links(np.full((1, 99), 1 / 99), 0.5)] == list(range(50))
+
+
+def test_rounding_to_float32_costs_no_link():
+    row = np.array([[0.35, 0.35, 0.3]], np.float32)  # 0.35 is a little less in float32
+    assert len(strongest_links(row, 0.7)) == 2
 
 
 @settings(max_examples=30, deadline=None)
