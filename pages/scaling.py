@@ -7,8 +7,8 @@ from pages.shared.parts import scaling
 result = lesson.start(
     "The score and $\\sqrt{d_k}$",
     "A score is a sum of $d_k$ products, one for each number in :violet[q] and :green[k]. The "
-    "wider the vectors, the further apart the scores, and the more the softmax gives to one word. "
-    "Dividing by $\\sqrt{d_k}$ undoes just that.",
+    f"wider the vectors, the further apart the scores, and the more the {lesson.term('softmax')} "
+    "gives to one word. Dividing by $\\sqrt{d_k}$ undoes just that.",
 )
 scaling.your_row(result)
 scaling.laboratory(result)

@@ -7,8 +7,8 @@ from pages.shared.parts import softmax as parts
 
 result = lesson.start(
     "Softmax",
-    "Softmax turns one row of scores into weights: all above 0, adding up to 1. **Differences** "
-    "between scores become **ratios** between weights.",
+    f"Softmax turns one row of {lesson.term('scaled scores')} into weights: all above 0, adding up "
+    "to 1. **Differences** between scores become **ratios** between weights.",
 )
 parts.one_row(result)
 parts.rows_and_columns(result)

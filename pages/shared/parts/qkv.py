@@ -267,7 +267,7 @@ def finding(result: ForwardPass, compared: Comparison, query: int, key: int) -> 
     if compared.choice == "swapped":
         return (
             f"{k} → {q} is now {back}, which was {q} → {k}. Over all pairs, the scores differ from "
-            "the old ones transposed by at most "
+            f"the old ones {lesson.term('transposed')} by at most "
             f"**{gap(compared.from_transposed, size)}**. {lost}But the weights are not the old "
             f"ones transposed (up to {number(compared.weights_from_transposed)} apart): softmax "
             "works by row, and the new rows are the old columns."

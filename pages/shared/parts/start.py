@@ -98,7 +98,7 @@ def _words(result: ForwardPass, at: Pair) -> None:
     with left:
         st.markdown(
             f"Your sentence is cut into {plural(len(names), 'piece')}, words and signs, called "
-            f"*tokens*. We follow **{explain.quoted(result, at.query)}**. "
+            f"{lesson.term('tokens')}. We follow **{explain.quoted(result, at.query)}**. "
             + (
                 "Alone that word says little; what it means here must come from the other words."
                 if len(names) > 1
@@ -112,6 +112,7 @@ def _words(result: ForwardPass, at: Pair) -> None:
             width=200,
             **bound("query", at.query),
         )
+    before = ", ".join(map(lesson.term, ("RNN", "LSTM", "GRU")))
     with right, st.container(gap="small"):
         st.markdown(chips(result, at.query))
         if len(guesses(result, at.query)) > 1:
@@ -119,7 +120,7 @@ def _words(result: ForwardPass, at: Pair) -> None:
                 if lesson.ask("largest", *_question(result, at.query)) is not None:
                     st.markdown(":gray[Step 7 shows whether you are right.]")
         st.markdown(
-            "Networks before attention (RNN, LSTM, GRU) read from left to right and carry one "
+            f"Networks before attention ({before}) read from left to right and carry one "
             "state along. What they read early does not vanish, but it *fades* on the way. "
             "Attention lets each word look at any other directly."
         )
