@@ -39,7 +39,10 @@ PAGES = {
         PageName("order", "Order"),
         PageName("block", "The Transformer block"),
     ),
-    "Practise": (PageName("glossary", "Glossary and sources"),),
+    "Practise": (
+        PageName("practice", "Practice"),
+        PageName("glossary", "Glossary and sources"),
+    ),
 }
 
 SCENARIO = "_scenario"
@@ -220,9 +223,9 @@ def recall(key: str, default=None):
     return st.session_state.get(MEMORY, {}).get(key, default)
 
 
-def share_link() -> str:
-    """The whole address that restores what is on screen."""
-    params, _ = to_link(st.session_state[SCENARIO])
+def share_link(scenario: Scenario | None = None) -> str:
+    """The whole address that restores what is on screen, or a scenario given."""
+    params, _ = to_link(scenario or st.session_state[SCENARIO])
     address = (st.context.url or "").partition("?")[0]
     address += "/" if address.count("/") == 2 else ""
     return f"{address}?{urlencode(params)}" if params else address
