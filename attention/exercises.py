@@ -421,7 +421,7 @@ def spread_of_scores(rng: np.random.RandomState) -> Exercise:
     root = _one_of(rng, (2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 16))
     d_k = root**2
     return Exercise(
-        "Why the root of $d_k$",
+        "How far scores spread",
         f"The $d_k = {d_k}$ numbers in q and in k are drawn at random, independently, with mean 0 "
         "and variance 1. What is the variance of $q · k$? And the standard deviation (the root of "
         "the variance), before and after dividing by $√(d_k)$?",
@@ -1283,7 +1283,7 @@ def _attention_exercise(title, question, givens, blanks, lines, scores, d_k, V, 
 MISTAKES = (
     "none: it is right",
     "softmax over the columns",
-    "not divided by √d_k",
+    "not divided by $√(d_k)$",
     "masked after the softmax",
 )
 
@@ -1584,7 +1584,7 @@ def _section(number: int, made: Exercise, solutions: bool) -> str:
         parts.append(f"<div class=givens>{''.join(map(_table, made.givens))}</div>")
     if solutions:
         lines = "".join(f"<li>{_prose(line)}</li>" for line in made.solution)
-        answers = ", ".join(f"{_prose(b.label)}: {answer_text(b)}" for b in made.blanks)
+        answers = " &emsp; ".join(_prose(answer_text(blank)) for blank in made.blanks)
         parts.append(f"<ul>{lines}</ul><p><b>{answers}</b></p>")
     else:
         parts.append(f"<p class=blanks>{' '.join(map(_line_to_write_on, made.blanks))}</p>")
@@ -1592,15 +1592,15 @@ def _section(number: int, made: Exercise, solutions: bool) -> str:
 
 
 def answer_text(blank: Blank | Pick) -> str:
-    """Write the right answer of a blank."""
+    """Write a blank's label with the right answer, in the notation of the exercises."""
     if isinstance(blank, Pick):
-        return blank.value
-    return _result(blank.value)[0].removeprefix("= ")
+        return f"{blank.label}: {blank.value}"
+    return f"{blank.label} {_result(blank.value)[0]}"
 
 
 def _line_to_write_on(blank: Blank | Pick) -> str:
     if isinstance(blank, Pick):
-        return "<span>" + " &emsp; ".join(f"☐ {option}" for option in blank.options) + "</span>"
+        return f"<span>{' &emsp; '.join(f'☐ {_prose(option)}' for option in blank.options)}</span>"
     return f"<span>{_prose(blank.label)}: <i class=line></i></span>"
 
 
@@ -1625,8 +1625,19 @@ def _table(given: Given) -> str:
     rows = []
     for place, cells in enumerate(given.cells):
         beside = f"<th>{given.rows[place]}</th>" if given.rows else ""
-        rows.append(f"<tr>{beside}{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>")
+        rows.append(f"<tr>{beside}{_cells(cells)}</tr>")
     return f"<div class=given>{name}<table class={kind}>{head}{''.join(rows)}</table></div>"
+
+
+def _cells(cells: tuple[str, ...]) -> str:
+    """The cells of a row; the outer ones carry the brackets of a matrix."""
+    classes = [[] for _ in cells]
+    classes[0].append("l")
+    classes[-1].append("r")
+    return "".join(
+        f'<td class="{" ".join(names)}">{cell}</td>'
+        for names, cell in zip(classes, cells, strict=True)
+    )
 
 
 _PAGE = """<!doctype html>
@@ -1644,8 +1655,14 @@ ul {{ margin: .3rem 0; padding-left: 1.2rem }} sup, sub {{ line-height: 0 }}
 u {{ text-decoration: overline }} .givens {{ display: flex; flex-wrap: wrap; gap: .4rem 2rem }}
 .given {{ display: flex; align-items: center; gap: .5rem }} table {{ border-collapse: collapse }}
 td, th {{ padding: .05rem .5rem; text-align: right; font-weight: normal }} th {{ color: #555 }}
-.matrix tr td:last-child {{ border-right: 1.5px solid #111 }}
-.matrix tr th + td, .matrix tr td:first-child {{ border-left: 1.5px solid #111 }}
+td {{ position: relative }} .matrix .l {{ border-left: 1.5px solid }}
+.matrix .r {{ border-right: 1.5px solid }}
+.matrix .l::before, .matrix .r::after {{ position: absolute; width: 5px }}
+.matrix .l::before {{ left: 0 }} .matrix .r::after {{ right: 0 }}
+.matrix tr:first-child .l::before, .matrix tr:first-child .r::after {{ content: ""; top: 0;
+  border-top: 1.5px solid }}
+.matrix tr:last-child .l::before, .matrix tr:last-child .r::after {{ content: ""; bottom: 0;
+  border-bottom: 1.5px solid }}
 .blanks {{ display: flex; flex-wrap: wrap; gap: .5rem 2rem; margin-top: .6rem }}
 .line {{ display: inline-block; width: 6rem; border-bottom: 1px solid #111 }}
 @page {{ margin: 18mm }} @media print {{ body {{ margin: 0; max-width: none; padding: 0 }} }}

@@ -108,7 +108,7 @@ def one(scenario: Scenario) -> None:
     """The exercise in hand: question, answers, hint and solution."""
     seed, number = scenario.sheet, scenario.exercise
     made = sheet(seed)[number - 1]
-    left, right = st.columns([3, 2], gap="small")
+    left, right = st.columns([5, 4], gap="small")
     with left, st.container(border=True, key="exercise_box"):
         kind = KINDS[number - 1]
         st.markdown(f"**{number}. {made.title}** :small[:gray[{kind.group}]]")
@@ -134,10 +134,10 @@ def _givens(givens: tuple[Given, ...]) -> None:
 def _answer(key: str, blank: Blank | Pick) -> None:
     """A field for one answer, and what there is to say about it."""
     wide = isinstance(blank, Pick)
-    with st.container(gap="xxsmall", width=270 if wide else 165):
+    with st.container(gap="xxsmall", width=310 if wide else 150):
         label = in_markdown_math(blank.label)
         if isinstance(blank, Pick):
-            answer = st.radio(label, blank.options, **kept(key))
+            answer = st.radio(label, blank.options, format_func=in_markdown_math, **kept(key))
         else:
             answer = st.text_input(label, max_chars=60, autocomplete="off", **kept(key))
         if answer:
@@ -151,7 +151,7 @@ def _say(blank: Blank | Pick, answer: str) -> None:
     elif verdict.right:
         st.markdown("**✓ Right.**")
     else:
-        st.markdown(f"✗ Not yet. {in_markdown_math(verdict.said)}")
+        st.markdown(f"**Not yet.** {in_markdown_math(verdict.said)}")
 
 
 def _buttons(number: int, now: str) -> None:
@@ -325,13 +325,11 @@ def _table(given: Given) -> str:
 
 
 def as_list(lines: tuple[str, ...]) -> str:
-    """Write the lines of a hint or a solution one below the other."""
-    return "\n\n".join(map(in_markdown_math, lines))
+    """Write the lines of a hint or a solution as a list."""
+    return "\n".join(f"- {in_markdown_math(line)}" for line in lines)
 
 
 def answers_markdown(made: Exercise) -> str:
     """Write all answers of an exercise."""
-    pieces = (
-        f"{in_markdown_math(b.label)}: {in_markdown_math(answer_text(b))}" for b in made.blanks
-    )
-    return "**" + " &ensp; ".join(pieces) + "**"
+    answers = (in_markdown_math(answer_text(blank)) for blank in made.blanks)
+    return f"**{' &ensp; '.join(answers)}**"
