@@ -563,11 +563,17 @@ def to_link(scenario: Scenario) -> tuple[dict[str, str], tuple[str, ...]]:
     params = {name: text for name, text in params.items() if text or name in ("sentence",)}
     left_out = []
     for name in ("X", "W_v", "W_k", "W_q", "edits", "sentence"):  # least telling first
-        if len(urlencode(params)) > MAX_LINK and params.pop(name, None) is not None:
+        if _length(params) > MAX_LINK and params.pop(name, None) is not None:
             left_out.append(name)
     if params:
         params["version"] = str(scenario.version)
     return params, tuple(reversed(left_out))
+
+
+def _length(params: Mapping[str, str]) -> int:
+    """The bytes of a query string; of one that is much too long, some number beyond the limit."""
+    letters = sum(map(len, params.values()))
+    return letters if letters > MAX_LINK else len(urlencode(params))
 
 
 def from_link(params: Mapping[str, str]) -> tuple[Scenario, tuple[str, ...]]:

@@ -277,6 +277,27 @@ def test_randomize_draws_all_three_anew_and_shows_the_seed():
     assert changed(first, all_numbers(run(app))) == ALL - {"embeddings"}
 
 
+W = "1x1.AACAPw"  # a matrix of 1
+
+
+@pytest.mark.parametrize(
+    ("params", "random"),
+    [
+        ({}, False),
+        ({"matrices": "identity"}, False),
+        (SMALL, True),
+        ({"seed_q": "3"}, True),  # beside a trained W_k
+        ({"seed_v": "3"}, False),  # W_v plays no part in where a word looks
+        ({"matrices": "random", "W_q": W}, True),
+        ({"matrices": "random", "W_q": W, "W_k": W, "W_v": W}, False),
+    ],
+)
+def test_what_is_random_says_so(params, random):
+    text = texts(open_app(params))
+    assert ("Random weights: the pattern means nothing yet." in text) == random
+    assert ("They show where this head looks, not why." in text) != random
+
+
 def test_random_embeddings_have_a_seed_of_their_own():
     app = open_popover(open_app(SMALL | {"embedding": "random"}), "settings")
     before = all_numbers(app)

@@ -58,7 +58,7 @@ def insight(result: ForwardPass, query: int, key: int | None) -> str:
     sentences = [f"The bars add up to {total}."]
     if key != top:
         sentences.append(f"Most goes to {quoted(result, top)}: {number(row[top])}.")
-    if result.scenario.preset is None and result.scenario.matrices == "random":
+    if _looks_at_random(result.scenario):
         sentences.append("Random weights: the pattern means nothing yet.")
     else:
         sentences.append("They show where this head looks, not why.")
@@ -68,6 +68,15 @@ def insight(result: ForwardPass, query: int, key: int | None) -> str:
         is_are = "is" if unknown == 1 else "are"
         sentences.append(f"\\* {unknown} of {words} {is_are} unknown: a random vector stands in.")
     return " ".join(sentences)
+
+
+def _looks_at_random(scenario: Scenario) -> bool:
+    """True where a matrix that makes the weights, W_q or W_k, was drawn and not learned or given."""
+    drawn = {"W_q": scenario.seed_q, "W_k": scenario.seed_k}
+    return any(
+        name not in scenario.uploads and (scenario.matrices == "random" or seed is not None)
+        for name, seed in drawn.items()
+    )
 
 
 def summary(scenario: Scenario) -> str:
