@@ -32,7 +32,7 @@ lesson.symbols(
         "o": "its row of $O$: the sum of all parts",
     },
 )
-lesson.code(multi_head_attention, split_heads, merge_heads, heads.parts, heads.silence, cache_bytes)
+lesson.code(multi_head_attention, split_heads, merge_heads, heads.parts, heads.shares, cache_bytes)
 lesson.sources(
     "[Vaswani et al. 2017](https://arxiv.org/abs/1706.03762), section 3.2.2",
     "multi-query: [Shazeer 2019](https://arxiv.org/abs/1911.02150), section 3",

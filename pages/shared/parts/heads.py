@@ -129,11 +129,17 @@ def parts(heads: np.ndarray, W_o: np.ndarray) -> np.ndarray:
     return heads.astype(np.float64) @ W_o.reshape(H, d_v, -1)
 
 
-def silence(heads: np.ndarray, W_o: np.ndarray, head: int) -> np.ndarray:
-    """Return the output (T, D) with one head of (H, T, d_v) set to 0 before all are merged."""
-    quiet = np.array(heads)
-    quiet[head] = 0
-    return merge_heads(quiet) @ W_o
+def merged(many: ManyHeads) -> np.ndarray:
+    """The heads' outputs side by side, (T, H·d_v), with the silenced head set to 0."""
+    heads = np.array(many.trace.heads)
+    if many.silenced is not None:
+        heads[many.silenced] = 0
+    return merge_heads(heads)
+
+
+def silence(many: ManyHeads) -> np.ndarray:
+    """The output (T, D) with one head set to 0 before all are merged and meet W_o."""
+    return merged(many) @ many.projections.W_o
 
 
 def shares(head_parts: np.ndarray) -> np.ndarray:
@@ -168,7 +174,6 @@ def maps(result: ForwardPass) -> ManyHeads:
     """The controls, and the map of every head."""
     many, query = run(result), in_hand(result)
     _controls(result, many, query)
-    st.markdown(f":small[:gray[{_about_numbers(result, many)}]]")
     charts = [
         range(first, min(first + PER_CHART, many.n_heads))
         for first in range(0, many.n_heads, PER_CHART)
@@ -184,6 +189,7 @@ def maps(result: ForwardPass) -> ManyHeads:
                     maps_figure(result, many, heads, query, stages.palette()),
                     _maps_alt(result, many, heads, query),
                 )
+    st.markdown(f":small[:gray[{_about_numbers(result, many)}]]")
     on_cell_click(keys, lambda key, x, y: change(query=y, key=x))
     return many
 
@@ -238,8 +244,8 @@ def _about_numbers(result: ForwardPass, many: ManyHeads) -> str:
     if scenario.preset:
         text += ", learned"
     if H > 1:
-        others = "head 2 is" if H == 2 else f"heads 2 to {H} are"
-        text += f"; {others} random, as spread as it is (seed {scenario.seed})"
+        others = {2: "head 2 is", 3: "heads 2 and 3 are"}.get(H, f"heads 2 to {H} are")
+        text += f"; {others} random, with numbers as large as its own (seed {scenario.seed})"
         text += ". In a real layer all heads are learned together"
     text += "."
     if not scenario.preset:
@@ -273,41 +279,73 @@ def silencing(result: ForwardPass, many: ManyHeads) -> None:
         format_func=lambda head: f"{head + 1}",
         **bound("silenced", many.silenced),
     )
-    palette, limit = stages.palette(), output_limit(many)
-    legend = stages.legend("output", limit)
-    columns = st.columns(4, gap="small")
-    with columns[0]:
-        _chart(
-            f"**Share** of each output :small[{stages.legend('share', 1)}]",
-            "heads_shares",
-            shares_figure(result, many, query, palette),
-            f"Shares of the output of “{result.tokens.texts[query]}”: "
-            + ", ".join(
-                f"head {head + 1} {number(float(share))}"
-                for head, share in enumerate(shares(many.head_parts)[:, query])
-            ),
-        )
-    shown = [("heads_output", f"**Output**, all heads :small[{legend}]", many.output)]
-    if many.silenced is not None:
-        quiet = silence(many.trace.heads, many.projections.W_o, many.silenced)
-        shown += [
-            ("heads_quiet", f"**Without head {many.silenced + 1}**", quiet),
-            (
-                "heads_part",
-                f"**What is missing**: the part of head {many.silenced + 1}",
-                many.head_parts[many.silenced],
-            ),
-        ]
-    for column, (key, title, Z) in zip(columns[1:], shown, strict=False):
+    for column, draw in zip(
+        st.columns([2, 1, 1] if many.silenced is None else [3, 2, 2, 2], gap="small"),
+        (_merged, _output, _shares)
+        if many.silenced is None
+        else (_merged, _output, _part, _shares),
+        strict=True,
+    ):
         with column:
-            _chart(
-                title,
-                key,
-                vectors_figure(result, Z, query, limit, palette),
-                f"{Z.shape[0]} words by {Z.shape[1]} numbers, the largest "
-                f"{number(float(np.abs(Z).max()))}",
-            )
+            draw(result, many, query)
     st.markdown(finding(result, many, query))
+
+
+def _merged(result: ForwardPass, many: ManyHeads, query: int) -> None:
+    Z = merged(many)
+    limit = round_up(float(np.abs(many.trace.heads).max()))
+    text = "**Merged**: the heads’ outputs side by side"
+    if many.silenced is not None:
+        text = f"**Merged**, head {many.silenced + 1} set to 0"
+    _chart(
+        f"{text} :small[{stages.legend('merged', limit)}]",
+        "heads_merged",
+        vectors_figure(result, Z, query, limit, stages.palette(), blocks=many.n_heads),
+        _vectors_alt(Z),
+    )
+
+
+def _output(result: ForwardPass, many: ManyHeads, query: int) -> None:
+    limit = output_limit(many)
+    Z = many.trace.output if many.silenced is None else silence(many)
+    text = "**Output**: merged $\\cdot\\,W_o$"
+    if many.silenced is not None:
+        text = f"**Output** without head {many.silenced + 1}"
+    _chart(
+        f"{text} :small[{stages.legend('output', limit)}]",
+        "heads_output",
+        vectors_figure(result, Z, query, limit, stages.palette()),
+        _vectors_alt(Z),
+    )
+
+
+def _part(result: ForwardPass, many: ManyHeads, query: int) -> None:
+    Z = many.head_parts[many.silenced]
+    _chart(
+        f"**Missing**: the part of head {many.silenced + 1}",
+        "heads_part",
+        vectors_figure(result, Z, query, output_limit(many), stages.palette()),
+        _vectors_alt(Z),
+    )
+
+
+def _shares(result: ForwardPass, many: ManyHeads, query: int) -> None:
+    each = ", ".join(
+        f"head {head + 1} {number(float(share))}"
+        for head, share in enumerate(shares(many.head_parts)[:, query])
+    )
+    _chart(
+        f"**Share** of each head :small[{stages.legend('share', 1)}]",
+        "heads_shares",
+        shares_figure(result, many, query, stages.palette()),
+        f"Shares of the output of “{result.tokens.texts[query]}”: {each}",
+    )
+
+
+def _vectors_alt(Z: np.ndarray) -> str:
+    return (
+        f"{Z.shape[0]} words by {Z.shape[1]} numbers, the largest {number(float(np.abs(Z).max()))}"
+    )
 
 
 def question(
@@ -321,14 +359,14 @@ def question(
         option for option, move in zip(options, moves, strict=True) if number(float(move)) == most
     )
     each = ", ".join(
-        f"{head + 1}: {number(float(move))}" for head, move in enumerate(moves.tolist())
+        f"without head {head + 1} by {number(move)}" for head, move in enumerate(moves.tolist())
     )
     asked = (
         f"Silence one head: its part is left out of the sum. Whose silence moves the output of {q} "
         "most?"
     )
     why = (
-        f"By head, it moves {each}: the length of each part. The maps cannot tell: what counts is "
+        f"It moves {each}: the length of each part. The maps cannot tell: what counts is "
         "how long the values are that a head mixes, and what its rows of $W_o$ make of them."
     )
     return asked, options, answers, why
@@ -341,11 +379,12 @@ def finding(result: ForwardPass, many: ManyHeads, query: int) -> str:
         written = [number(float(s)) for s in share[:, query]]
         return (
             f"The output of {q} is the sum of {many.n_heads} parts, with shares "
-            f"{' + '.join(map(bracketed, written))}; {sum_of(share[:, query])}. Silence a head to "
-            "see its part."
+            f"{' + '.join(map(bracketed, written))}; {sum_of(share[:, query])}. A share says how "
+            "far a part points the way of the output; one below 0 pulls against it. Silence a head "
+            "to see its part."
         )
     head, before = many.silenced, many.output
-    after = silence(many.trace.heads, many.projections.W_o, head)
+    after = silence(many)
     whole, move = float(np.linalg.norm(before[query])), float(many.moves[head, query])
     size = float(np.abs(before).max())
     apart = gap(float(np.abs(before - after - many.head_parts[head]).max()), size)
@@ -436,12 +475,12 @@ def cache_text(result: ForwardPass, many: ManyHeads) -> str:
         f"**Fewer keys and values.** A model that writes word by word keeps the keys and values of "
         f"all earlier words, and reads them again for every new one. {how}: **{name}** attention. "
         f"For your sentence:\n\n{plural(T, 'word')} × {plural(kv, 'head')} × ({p.d_k} + {p.d_v}) "
-        f"numbers × 2 bytes = **{size:,} bytes**{less}.\n\n"
-        f"A real model has many layers and long texts. Llama 3.1 8B (32 layers of 32 heads, 128 + "
-        f"128 numbers each) would need {llama[32]} GiB with multi-head; it shares {LLAMA_KV} and "
-        f"needs {llama[LLAMA_KV]}; multi-query would need {llama[1]}. Queries are not kept, so all "
-        "heads still ask their own questions. Ainslie et al. found grouped-query nearly as good as "
-        "multi-head, and multi-query less so."
+        f"numbers × 2 bytes (16 bits) = **{size:,} bytes**{less}.\n\n"
+        "A real model has many layers and long texts. Llama 3.1 8B (32 layers of 32 heads, 128 + "
+        f"128 numbers each) would need {llama[32]} GiB with multi-head; with {LLAMA_KV} sets for "
+        f"its 32 heads it needs {llama[LLAMA_KV]}; multi-query would need {llama[1]}. Queries are "
+        "not kept, so all heads still ask their own questions. Ainslie et al. found grouped-query "
+        "nearly as good as multi-head, and multi-query less so."
     )
 
 
@@ -620,10 +659,21 @@ def shares_figure(result: ForwardPass, many: ManyHeads, query: int, palette: Pal
 
 
 def vectors_figure(
-    result: ForwardPass, Z: np.ndarray, query: int, limit: float, palette: Palette
+    result: ForwardPass,
+    Z: np.ndarray,
+    query: int,
+    limit: float,
+    palette: Palette,
+    blocks: int = 1,
 ) -> go.Figure:
-    """Draw one vector a word, (T, D), as tall as the shares beside it."""
+    """Draw one vector a word, (T, D), as tall as the shares beside it; frames around blocks of
+    columns, if there are several."""
     T, width = Z.shape
+    each = width // blocks
+    frames = [
+        figures.Outline((0, T - 1), (start, start + each - 1), palette.muted, width=1)
+        for start in range(0, width if blocks > 1 else 0, each)
+    ]
     numbered = width <= stages.NUMBERED_WIDTH and T <= stages.NUMBERED_TOKENS
     return figures.heatmap(
         Z.astype(np.float32),
@@ -632,7 +682,7 @@ def vectors_figure(
         columns=figures.Axis(),
         limit=limit,
         cells=figures.number_cells(Z, decimals=2) if numbered else None,
-        outlines=[figures.Outline((query, query), (0, width - 1), palette.query)],
+        outlines=[*frames, figures.Outline((query, query), (0, width - 1), palette.query)],
         hover="%{y}, column %{x}: %{z:.3f}",
         height=figures.map_height(T) + 2,
     )
@@ -645,7 +695,7 @@ def _rows(result: ForwardPass, query: int, palette: Palette) -> figures.Axis:
 def cache_figure(sizes: dict[int, int], marked: int | None, palette: Palette) -> go.Figure:
     """Draw the cache's size for each number of key and value heads, the reader's kind marked."""
     counts = list(sizes)
-    names = {counts[0]: "multi-head", counts[-1]: "multi-query", LLAMA_KV: "as it is built"}
+    names = {counts[0]: "multi-head", counts[-1]: "multi-query", LLAMA_KV: "as built"}
     ticks = [f"{names[n]} · {n}" if n in names else f"{n}" for n in counts]
     bar = go.Bar(
         x=[size / 2**30 for size in sizes.values()],

@@ -121,7 +121,6 @@ def laboratory(result: ForwardPass) -> None:
     _controls(result, query)
     now = compare(result)
     st.markdown(_does(result))
-    seen = lesson.predict("masks", *question(result, now, query))
     palette, limit = stages.palette(), round_up(float(np.abs(now.open.scaled).max()))
     columns = st.columns(3, gap="small")
     with columns[0]:
@@ -134,9 +133,11 @@ def laboratory(result: ForwardPass) -> None:
         )
     with columns[1]:
         _weights_map(result, now, now.before.weights[0], query, "before", palette)
-    if not seen:
-        return
+    seen = lesson.predict("masks", *question(result, now, query))
     with columns[2]:
+        if not seen:
+            st.markdown(":gray[Masked after the softmax: shown here once you have predicted.]")
+            return
         _weights_map(result, now, now.after, query, "after", palette)
     lesson.misconception(
         "Set the masked weights to 0 after the softmax: it comes to the same.",
