@@ -605,9 +605,17 @@ def _shift_table(scores: list, weights: list) -> Given:
     return Given("", cells, ("scores", "weights"), KEYS)
 
 
+# A ratio of two weights, and what their scores are multiplied by.
+SHARPER = (
+    *((ratio, 2) for ratio in (2, 3, 4, 5)),
+    *((ratio, 3) for ratio in (2, 3)),
+    *((ratio, 0.5) for ratio in (4, 9, 16, 25)),
+)
+
+
 def sharper_scores(rng: np.random.RandomState) -> Exercise:
     """Multiplying every score raises the ratio of two weights to a power."""
-    ratio, times = _one_of(rng, ((2, 2), (3, 2), (4, 2), (2, 3), (4, 0.5), (9, 0.5), (16, 0.5)))
+    ratio, times = _one_of(rng, SHARPER)
     new = round(ratio**times)
     what = {2: "doubled", 3: "tripled", 0.5: "halved"}[times]
     end, _ = _result(new / (new + 1))
@@ -1198,7 +1206,7 @@ def words_to_output(rng: np.random.RandomState) -> Exercise:
     scores = (K @ q).tolist()
     weights = softmax(K @ q / math.sqrt(2))
     lines = [
-        "$q = x_it W_q$: " + ", ".join(_dot(f"q_{c + 1}", X[1], W_q[:, c]) for c in range(2)),
+        "Query of “it”: " + ", ".join(_dot(f"q_{c + 1}", X[1], W_q[:, c]) for c in range(2)),
         *(
             f"Key of “{word}”: " + ", ".join(_dot(f"k_{c + 1}", x, W_k[:, c]) for c in range(2))
             for word, x in zip(words, X, strict=True)
