@@ -29,6 +29,7 @@ MAX_EDITS = 500
 MAX_EDIT = 1e4  # absolute value of an edited or uploaded cell
 MAX_LINK = 6_000  # bytes of a query string; some proxies stop at 8 kB
 MAX_FIND = 40  # characters that the glossary is searched for
+MAX_PLACES = 64  # tokens that can be chosen together
 MAX_NAMED = 5  # unknown names that a sentence about a link lists
 NONE_SELECTED = -1
 NUMBERS_VERSION = 1  # raised when a seed or a preset comes to mean other numbers
@@ -38,6 +39,7 @@ POSITIONS = ("none", "sinusoidal")
 CONVENTIONS = ("rows", "columns")
 ENCODINGS = ("none", "sinusoidal", "rotary", "alibi")  # on the page about order
 BEGINNINGS = ("default", "orthogonal", "bias-1", "keep")  # on the page about memory
+SPECIALS = ("shown", "hidden", "renormalised")  # [CLS] and [SEP], on the page about BERT
 DISTRIBUTIONS = ("normal", "uniform")
 MATRIX_NAMES = ("W_q", "W_k", "W_v")
 STAGES = ("embeddings", "Q", "K", "V", "scores", "scaled", "weights", "output")
@@ -225,6 +227,29 @@ class Names:
 
 
 @dataclass(frozen=True)
+class Places:
+    """Some tokens by their places, counting from 0, in order; in a link joined by `~`: 2~9."""
+
+    high: int = 10_000
+
+    def check(self, value):
+        if not isinstance(value, tuple):
+            raise ValueError("expected a tuple of whole numbers")
+        if len(value) > MAX_PLACES:
+            raise ValueError(f"expected at most {MAX_PLACES} places")
+        return tuple(sorted(set(map(Whole(0, self.high).check, value))))
+
+    def read(self, text: str):
+        if not re.fullmatch(r"[0-9]{1,5}(~[0-9]{1,5}){0,199}", text):
+            raise ValueError("expected places such as 2~9")
+        return self.check(tuple(map(int, text.split("~"))))
+
+    @staticmethod
+    def write(value: tuple[int, ...]) -> str:
+        return "~".join(map(str, value))
+
+
+@dataclass(frozen=True)
 class OpenCell:
     """A stage and a column, e.g. "Q.3": the vector cell whose arithmetic is open; "" is none."""
 
@@ -370,6 +395,15 @@ FIELDS = {
     "sheet": Whole(1, MAX_SEED),
     "find": Text(MAX_FIND),
     "exercise": Whole(0, 30),  # 0: the whole sheet
+    "layer": Whole(0, 99),
+    "head": Whole(0, 199),
+    "specials": Choice(SPECIALS),
+    "by_word": Switch(),
+    "looking": Places(),  # word pieces, as are the next two
+    "looked_at": Whole(NONE_SELECTED, 10_000, optional=True),
+    "masked": Places(),
+    "component": Whole(0, MAX_HEAD - 1, optional=True),
+    "link_share": Number(0.05, 1.0),
     # -- end of the lessons' controls
     "version": Whole(1, 9_999),
 }
@@ -442,6 +476,15 @@ class Scenario:
     sheet: int = 1
     find: str = ""
     exercise: int = 1
+    layer: int = 3
+    head: int = 1
+    specials: str = "shown"
+    by_word: bool = False
+    looking: tuple[int, ...] = ()
+    looked_at: int | None = None
+    masked: tuple[int, ...] = ()
+    component: int | None = None
+    link_share: float = 0.7
     # -- end of the lessons' controls
     version: int = NUMBERS_VERSION
 

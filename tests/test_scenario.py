@@ -90,6 +90,8 @@ def of_any_value(kind) -> st.SearchStrategy:
             return st.booleans()
         case module.Names():
             return st.lists(st.sampled_from(kind.options)).map(tuple)
+        case module.Places():
+            return st.sets(st.integers(0, kind.high), max_size=9).map(sorted).map(tuple)
         case module.OpenCell():
             cell = st.builds("{}.{}".format, st.sampled_from(VECTOR_STAGES), st.integers(0, 9999))
             return st.just("") | cell
@@ -235,6 +237,7 @@ WRONG = {
     "W_v": (np.ones((2, 2)), Matrix.of(np.ones((1, MAX_HEAD + 1)))),
     "X": (np.ones((2, 2)), Matrix.of(np.ones((MAX_SENTENCE + 1, 1)))),
     "hide": (("header",), "share", None, (3,), (["share"],)),
+    "looking": (None, [1], "1~2", (-1,), (1.0,), (True,), (10_001,), tuple(range(65))),
     "version": (0, 10_000, "1", None),
 }
 
@@ -267,6 +270,13 @@ def test_numpy_numbers_are_taken_as_plain_ones():
 
 def test_hidden_controls_keep_one_order():
     assert Scenario(hide=("share", "sentence", "share")).hide == ("sentence", "share")
+
+
+def test_places_keep_one_order_and_have_a_short_way_into_a_link():
+    scenario = Scenario(looking=(9, 2, 9))
+    assert scenario.looking == (2, 9)
+    assert to_link(scenario)[0]["looking"] == "2~9"
+    assert from_link({"looking": "9~2"})[0] == scenario
 
 
 @pytest.mark.parametrize(
@@ -474,7 +484,7 @@ JUNK = (
 )
 
 
-GOOD = {("key", "-1"), ("shift", "-1"), ("cell", "")}
+GOOD = {("key", "-1"), ("looked_at", "-1"), ("shift", "-1"), ("cell", "")}
 
 
 @pytest.mark.parametrize(
