@@ -761,6 +761,14 @@ def test_the_share_panel_says_what_is_too_large_for_a_link():
     assert "too large" in texts(app) and "W_q, W_k" in texts(app)
 
 
+def test_a_sentence_that_is_too_long_for_a_link_stays_on_the_page():
+    app = open_app()
+    app.text_input(key="sentence").set_value("😀" * 1000)  # twelve bytes each in a link
+    open_popover(run(app), "share")
+    assert "too large for one: sentence." in texts(app) and "matrices and send" not in texts(app)
+    assert "sentence" not in link(app) and scenario(app).sentence == "😀" * 1000
+
+
 # ---- notes
 
 

@@ -71,7 +71,7 @@ def insight(result: ForwardPass, query: int, key: int | None) -> str:
 
 
 def _looks_at_random(scenario: Scenario) -> bool:
-    """True where a matrix that makes the weights, W_q or W_k, was drawn and not learned or given."""
+    """True where W_q or W_k, which make the weights, was drawn and neither learned nor given."""
     drawn = {"W_q": scenario.seed_q, "W_k": scenario.seed_k}
     return any(
         name not in scenario.uploads and (scenario.matrices == "random" or seed is not None)

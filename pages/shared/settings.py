@@ -188,10 +188,10 @@ def share() -> None:
     st.code(share_link(), language=None, wrap_lines=True)
     _, left_out = to_link(scenario())
     if left_out:
-        st.text(
-            f"Not in the link, because too large for one: {', '.join(left_out)}. Download the "
-            "matrices and send the file along."
-        )
+        sentence = f"Not in the link, because too large for one: {', '.join(left_out)}."
+        if set(left_out) - {"sentence"}:
+            sentence += " Download the matrices and send the file along."
+        st.text(sentence)
     st.multiselect(
         "Hide for your class",
         HIDEABLE,
