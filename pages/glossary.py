@@ -9,8 +9,6 @@ from pages.shared.wording import plural
 
 TITLES = {name.file: name.title for names in frame.PAGES.values() for name in names}
 
-LINKS = 3  # to the pages that say most about a term
-
 scenario = frame.begin()
 lesson.heading(
     "Glossary and sources",
@@ -28,13 +26,15 @@ st.text_input(
 terms = glossary.find(scenario.find, TITLES)
 sources = glossary.find_sources(scenario.find)
 
-st.markdown(f"**{plural(len(terms), 'term')}**")
-for term in terms:
-    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        st.markdown(f"**{term.name}** &ensp; {term.meaning}")
-        for page in term.pages[:LINKS]:
-            lesson.see(page, TITLES[page])
-
-st.markdown(f"**The paper trail: {plural(len(sources), 'source')}**, the oldest first")
-st.markdown("\n".join(f"- {glossary.written(source)}" for source in sources))
+terms_tab, sources_tab = st.tabs(["Terms", "The paper trail"])
+with terms_tab, st.container(gap="xsmall"):
+    st.markdown(f":gray[{plural(len(terms), 'term')}]")
+    for term in terms:
+        with st.container(horizontal=True, vertical_alignment="center", gap="xsmall"):
+            st.markdown(f"**{term.name}** &ensp; {term.meaning}", width="content")
+            for page in term.pages[: glossary.LINKS]:
+                lesson.see(page, f"→ {TITLES[page]}")
+with sources_tab:
+    st.markdown(f":gray[{plural(len(sources), 'source')}, the oldest first]")
+    st.markdown("\n".join(f"- {glossary.written(source)}" for source in sources))
 lesson.foot()

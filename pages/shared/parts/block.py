@@ -150,8 +150,9 @@ def word_through_blocks(result: ForwardPass) -> None:
     query, _ = panels.chosen(result)
     width = result.X.shape[1]
     _controls(result, query)
-    st.markdown(f"{line(result, query)}  \n{_parts_in_words(result)}")
+    st.markdown(line(result, query))
     if width > WIDEST:
+        st.markdown(_parts_in_words(result))
         st.info(
             f"Your vectors are {width:,} numbers wide; this page draws blocks for up to {WIDEST}. "
             "The sizes below are for yours."
@@ -221,7 +222,9 @@ def line(result: ForwardPass, query: int) -> str:
     else:
         parts = (word, attention, "**+**", norm, feed, "**+**", norm)
     count = n_blocks(result)
-    return " → ".join(parts) + (f" → the same again, {count} blocks in all" if count > 1 else "")
+    if count > 1:
+        parts = (*parts, f"the same again, {count} blocks in all")
+    return " &nbsp;→&nbsp; ".join(parts)
 
 
 def _parts_in_words(result: ForwardPass) -> str:
@@ -263,9 +266,10 @@ def _vectors(result: ForwardPass, now: Way, query: int) -> None:
                 f"{number(float(Z[largest]))}, in row {names[largest[0]]}.",
             )
     st.markdown(
-        f"Each row on the right is the sum of the rows on the left down to it. Framed column, "
-        f"{column}: {sum_line(now, column)}"
+        "Each row of the second chart is the sum of the rows of the first down to it. Framed "
+        f"column, {column}: {sum_line(now, column)}"
     )
+    st.markdown(_parts_in_words(result))
 
 
 def _measures(result: ForwardPass, now: Way, query: int) -> None:
@@ -278,7 +282,7 @@ def _measures(result: ForwardPass, now: Way, query: int) -> None:
     with first:
         _chart(
             "block_lengths",
-            "**Length** :small[▬ what is added &ensp; ◆ the vector after it]",
+            "**Length** :small[:gray[■] what is added &ensp; ◆ the vector after it]",
             measures_figure(names, added, after, (0.0, 1.0), palette),
             f"Lengths of the vector, from {number(after[0])} to {number(after[-1])}.",
         )
@@ -488,11 +492,13 @@ def shortened(result: ForwardPass, query: int) -> str:
         whole, cut = (
             run(result, causal=causal, first=first)[-1].output[query] for first in (None, query + 1)
         )
-        turned[causal] = float(cosines(whole, cut)), float(lengths(whole - cut))
+        turned[causal] = number(float(lengths(whole - cut))), number(float(cosines(whole, cut)))
+    moved, cosine = turned[False]
+    back = turned[True][0]
     return (
         f"Cut off the {plural(after, 'word')} after {q}: in your blocks, looking both ways, its "
-        f"vector moves by a length of {number(turned[False][1])} (cosine "
-        f"{number(turned[False][0])}); looking only back, by {number(turned[True][1])}."
+        f"vector moves by a length of **{moved}** (cosine {cosine}); looking only back, "
+        f"{'**not at all**' if back == '.00' else f'by {back}'}."
     )
 
 
@@ -567,8 +573,8 @@ def measures_figure(
         y=places,
         mode="markers+text",
         marker={"symbol": "diamond", "size": 8, "color": palette.text},
-        text=[f" {number(value)}" for value in after.tolist()],
-        textposition="middle right",
+        text=[f" {number(value)} " for value in after.tolist()],
+        textposition=[f"middle {'left' if value < 0 else 'right'}" for value in after.tolist()],
         textfont={"size": 10.5, "color": palette.text},
         cliponaxis=False,
         hovertemplate="%{y}, vector after it: %{x:.3f}<extra></extra>",

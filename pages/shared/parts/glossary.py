@@ -7,10 +7,12 @@ it uses, and its sources to `TRAIL`; `tests/test_page_glossary.py` says what is 
 import re
 from typing import NamedTuple
 
+LINKS = 3  # pages to which a term links; it names the ones that say most about it first
+
 
 class Term(NamedTuple):
-    """A term, what it means in one sentence of Markdown, the pages that use it (the one that
-    explains it first), and other forms in which it stands there."""
+    """A term, what it means in one sentence of Markdown, the pages that use it (those that explain
+    it first), and other forms in which it stands there."""
 
     name: str
     meaning: str
@@ -727,14 +729,17 @@ TRAIL = (
 def find(text: str, titles: dict[str, str] | None = None) -> tuple[Term, ...]:
     """The terms in which each word of `text` occurs: in name, forms, meaning or a page's title.
 
-    Where the whole text is a term's name or form, that term comes first. titles: page -> title.
+    A term that is called just so comes first, then those whose name holds the text. titles:
+    page -> title; only the pages that a term links to count.
     """
     asked = text.casefold().split()
+    whole = " ".join(asked)
     found = [
         term for term in TERMS if all(word in _all_words(term, titles or {}) for word in asked)
     ]
-    whole = " ".join(asked)
-    return tuple(sorted(found, key=lambda term: whole not in _forms(term)))
+    return tuple(
+        sorted(found, key=lambda term: (whole not in _forms(term), whole not in str(_forms(term))))
+    )
 
 
 def find_sources(text: str) -> tuple[Source, ...]:
@@ -778,5 +783,5 @@ def _forms(term: Term) -> list[str]:
 
 
 def _all_words(term: Term, titles: dict[str, str]) -> str:
-    pages = (titles.get(page, "") for page in term.pages)
+    pages = (titles.get(page, "") for page in term.pages[:LINKS])
     return " ".join((*_forms(term), plain(term.meaning), *pages)).casefold()
