@@ -142,8 +142,7 @@ def term(name: str, text: str | None = None) -> str:
     found = glossary.named(name)
     now = st.session_state.get(frame.SCENARIO, Scenario())  # a cold server has none yet
     params, _ = to_link(now.replace(find=found.name[:MAX_FIND]))
-    meaning = glossary.plain(found.meaning).replace('"', "”")
-    return f'[{text or name}](glossary?{urlencode(params)} "{meaning}")'
+    return f'[{text or name}](glossary?{urlencode(params)} "{glossary.plain(found.meaning)}")'
 
 
 def terms() -> None:
