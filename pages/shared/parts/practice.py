@@ -1,7 +1,6 @@
 """Parts of the practice page: choose, answer, check, and the sheet for a class or on paper."""
 
 import re
-from collections import Counter
 from functools import lru_cache, partial
 
 import streamlit as st
@@ -24,7 +23,6 @@ from pages.shared import settings
 from pages.shared.frame import acted, bound, change, kept, recall, remember, share_link
 
 SOLVED, HELPED, WRONG, OPEN = "right", "right with the solution", "not right yet", "open"
-MARKS = {SOLVED: " ✓", HELPED: " (✓)", WRONG: " ✗", OPEN: ""}
 LINE = r"\_" * 12  # to write on
 HIDES = "arithmetic"  # a link that hides the arithmetic hides hints and solutions here
 
@@ -57,7 +55,7 @@ def answers(seed: int, number: int) -> list[str | None]:
 
 
 def state(seed: int, number: int) -> str:
-    """How far one exercise is: one of `MARKS`."""
+    """How far one exercise is: SOLVED, HELPED, WRONG or OPEN."""
     solved = is_solved(sheet(seed)[number - 1], answers(seed, number))
     if solved is None:
         return OPEN
@@ -73,9 +71,8 @@ def choose(scenario: Scenario) -> None:
     """Choose the exercise and the sheet; how much of it is done."""
     seed = scenario.sheet
     states = [state(seed, number) for number in range(1, len(KINDS) + 1)]
-    names = [
-        f"{place + 1}. {made.title}{MARKS[states[place]]}" for place, made in enumerate(sheet(seed))
-    ]
+    # Plain titles: a label that changed with the answers would no longer be the option chosen.
+    names = [f"{place}. {made.title}" for place, made in enumerate(sheet(seed), 1)]
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small", key="choose"):
         st.selectbox(
             "Exercise",
@@ -90,10 +87,12 @@ def choose(scenario: Scenario) -> None:
 
 
 def score(states: list[str]) -> str:
-    """Write how much of a sheet is done."""
-    counts = Counter(states)
-    parts = [f"**{counts[SOLVED]} of {len(states)} right**"]
-    parts += [f"{counts[name]} {name}" for name in (HELPED, WRONG) if counts[name]]
+    """Write how much of a sheet is done, and which exercises to come back to."""
+    parts = [f"**{states.count(SOLVED)} of {len(states)} right**"]
+    for name in (HELPED, WRONG):
+        places = [str(place) for place, each in enumerate(states, 1) if each == name]
+        if places:
+            parts.append(f"{name}: {', '.join(places)}")
     return " · ".join(parts)
 
 
