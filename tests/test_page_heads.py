@@ -160,7 +160,7 @@ def test_the_first_head_is_the_reader_s_and_more_leave_the_others_as_they_are():
     silenced=some.integers(0, 7),
 )
 @example(3, ["the", "cat", "it"], 4, 2, (3, 2), False, True, 1)  # grouped-query
-@example(3, ["the", "cat", "it"], 6, 3, (5, 7), True, False, 9)
+@example(3, ["the", "cat", "it"], 6, 3, (5, 7), True, False, 7)
 def test_the_output_is_the_sum_of_what_each_head_adds(
     seed, words, n_heads, n_kv_heads, widths, causal, scaling, silenced
 ):
