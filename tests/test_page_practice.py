@@ -244,3 +244,51 @@ def test_givens_are_coloured_as_everywhere():
     assert practice.given_markdown(Given("", ((".5", "?"),), ("it",), ("cat", "it"))) == (
         r"$\begin{array}{r|rr}  & \text{cat} & \text{it} \\ \hline \text{it} & .5 & ? \end{array}$"
     )
+
+
+# ---- in a real browser
+
+
+def settle(page) -> None:
+    page.wait_for_timeout(400)
+    page.wait_for_function(
+        """() => document.querySelector('[data-testid="stApp"]')
+               ?.getAttribute('data-test-script-state') === 'notRunning'""",
+        timeout=30_000,
+    )
+
+
+@pytest.mark.browser
+def test_answers_help_and_the_file_in_a_browser(server, page, tmp_path):
+    page.goto(f"{server}/practice?sheet=7&exercise=30&version=1")
+    page.wait_for_selector(".st-key-share_sheet", timeout=60_000)
+    settle(page)
+    pick, blank = exercise(7, 30).blanks
+    place = pick.options.index(pick.value)
+    page.locator(".st-key-blanks label:has(input[type=radio])").nth(place).click()
+    settle(page)
+    box = page.locator(".st-key-blanks input[type=text]")
+    box.fill("1/2")
+    page.get_by_role("button", name="Check").click()
+    settle(page)
+    assert "not right yet: 30" in page.locator("[data-testid=stProgress]").inner_text()
+    box.fill(f"{blank.value:.2f}".replace(".", ","))
+    page.get_by_role("button", name="Check").click()
+    settle(page)
+    assert page.get_by_text("✓ Right.").count() == 2
+    page.get_by_text("Worked solution", exact=True).click()
+    settle(page)
+    assert "1 of 30 right" in page.locator("[data-testid=stProgress]").inner_text()
+    assert "with the solution" not in page.locator("[data-testid=stProgress]").inner_text()
+    assert not page.locator(".st-key-notes").count() and "exercise=30" in page.url
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Sheet to print").click()
+    download.value.save_as(tmp_path / "sheet.html")
+    assert download.value.suggested_filename == "attention-exercises-7.html"
+    text = (tmp_path / "sheet.html").read_text(encoding="utf-8")
+    assert text == practice.paper(7, solutions=False, link=f"{server}/practice?sheet=7&version=1")
+    page.goto(f"{server}/practice?sheet=7&exercise=0&version=1")
+    page.wait_for_selector(".st-key-paper_30", timeout=60_000)
+    settle(page)
+    page.locator(".st-key-paper_1 .katex").first.wait_for()
+    assert not page.locator(".katex-error").count()
