@@ -228,3 +228,11 @@ def test_a_lesson_lists_its_terms(page):
     listed = terms.markdown[0].value.splitlines()
     expected = [f"- **{t.name}**: {t.meaning}" for t in glossary.of_page(page)]
     assert listed == expected
+
+
+def test_all_terms_are_all_of_them():
+    """The way to the glossary at a page's foot forgets an earlier search, and nothing else."""
+    app = open_page("block", find="entropy", n_layers="3")
+    (to,) = (p.proto for p in app.get("page_link") if p.proto.label.startswith("All terms"))
+    scenario, _ = from_link(dict(parse_qsl(to.query_string)))
+    assert scenario == Scenario(n_layers=3)

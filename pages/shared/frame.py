@@ -78,9 +78,9 @@ def neighbours() -> tuple[PageName | None, PageName | None]:
     return before, order[here + 1] if here + 1 < len(order) else None
 
 
-def link_to(name: PageName, label: str) -> None:
-    """Show a link to another page that takes the scenario along."""
-    params, _ = to_link(st.session_state[SCENARIO])
+def link_to(name: PageName, label: str, **fields) -> None:
+    """Show a link to another page that takes the scenario along, with some fields changed."""
+    params, _ = to_link(st.session_state[SCENARIO].replace(**fields))
     st.page_link(_page(name), label=label, query_params=params or None)
 
 

@@ -127,11 +127,12 @@ def sources(*references: str) -> None:
     st.markdown(":small[:gray[Sources: " + " · ".join(references) + "]]")
 
 
-def see(file: str, label: str) -> None:
-    """A link to another page, by the name of its file, which takes everything along."""
+def see(file: str, label: str, **fields) -> None:
+    """A link to another page, by the name of its file, which takes everything along, with some
+    fields of the scenario changed."""
     for name in (name for names in frame.PAGES.values() for name in names):
         if name.file == file:
-            frame.link_to(name, label)
+            frame.link_to(name, label, **fields)
 
 
 def term(name: str, text: str | None = None) -> str:
@@ -151,7 +152,7 @@ def terms() -> None:
     if listed:
         with st.expander("Terms on this page"):
             st.markdown("\n".join(f"- **{name}**: {meaning}" for name, meaning, *_ in listed))
-            see("glossary", "All terms, and the papers →")
+            see("glossary", "All terms, and the papers →", find="")
 
 
 def foot() -> None:
