@@ -223,7 +223,7 @@ def test_upload_and_download_of_each_format(page, server, extension, tmp_path):
     file = tmp_path / waiting.value.suggested_filename
     waiting.value.save_as(file)
     found = read_matrices(file.name, file.read_bytes())
-    np.testing.assert_array_equal(found["W_q"], W)
+    np.testing.assert_array_equal(found["W_q"], W, err_msg=file.name)
     page.keyboard.press("Escape")
     settle(page)
     stage = check_stages(page)

@@ -5,6 +5,7 @@ with `scenario = frame.begin()`. All plumbing between link, session and widgets 
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import NamedTuple
 from urllib.parse import urlencode
 
@@ -39,6 +40,7 @@ PAGES = {
         PageName("order", "Order"),
         PageName("block", "The Transformer block"),
     ),
+    "Real models": (PageName("bert", "BERT: real heads"),),
     "Practise": (
         PageName("practice", "Practice"),
         PageName("glossary", "Glossary and sources"),
@@ -49,12 +51,12 @@ SCENARIO = "_scenario"
 NOTES = "_notes"  # sentences about what was ignored or refused
 MEMORY = "_memory"  # values of widgets that are not part of the scenario
 ACTED = "_acted"  # a widget changed something since the last run
-LINKED = "_linked"  # (page, link) of the last run
-TRAIL = "_trail"  # the browser's history as far as this session made it
 PAGE = "_page"  # the file of the page on screen
 ARRIVED = "_arrived"
 THINGS = "_things"  # what a page keeps in the session, such as a training run
 FRAMED = "_framed"  # this run came through app.py
+
+HISTORY = 400  # places in the browser's history that a session remembers
 
 Link = tuple[tuple[str, str], ...]
 
@@ -153,26 +155,28 @@ def acted() -> None:
     st.session_state[ACTED] = True
 
 
-def bound(field: str, value=..., take: Callable | None = None) -> dict:
+def bound(field: str, value=..., take: Callable | None = None, suffix: str = "") -> dict:
     """Return key and callback that tie a widget to a field of the scenario.
 
     The widget shows `value` (by default the field's own) and its change goes through `take(new)`
     (by default `change(field=new)`). The widget's state is set only where it differs, so that fast
-    typing is never overwritten by an earlier run.
+    typing is never overwritten by an earlier run. The key is the field's name; a `suffix` sets a
+    second widget of the same field apart.
     """
     if value is ...:
         value = getattr(st.session_state[SCENARIO], field)
-    if field not in st.session_state or st.session_state[field] != value:
-        st.session_state[field] = value
+    key = f"{field}{suffix}"
+    if key not in st.session_state or st.session_state[key] != value:
+        st.session_state[key] = value
 
     def on_change():
-        new = st.session_state[field]
+        new = st.session_state[key]
         if take is not None:
             take(new)
         else:
             change(**{field: new})
 
-    return {"key": field, "on_change": on_change}
+    return {"key": key, "on_change": on_change}
 
 
 def kept(key: str, default=None) -> dict:
@@ -231,52 +235,81 @@ def share_link(scenario: Scenario | None = None) -> str:
     return f"{address}?{urlencode(params)}" if params else address
 
 
+@dataclass
+class Entry:
+    """One place in the browser's history, as far as this session made it."""
+
+    page: str
+    link: Link
+    scenario: Scenario | None  # None where a click in the menu only passed through, without a link
+
+
+@dataclass
+class History:
+    """The session's places, the one the reader is at, and every link it has given or written."""
+
+    entries: list[Entry] = field(default_factory=list)
+    at: int = -1
+    known: dict[Link, None] = field(default_factory=dict)  # oldest first
+
+    def nearest(self, page: str, link: Link) -> int | None:
+        """Where Back or Forward went: the nearest place with this page and link."""
+        places = [
+            place
+            for place, entry in enumerate(self.entries)
+            if (entry.page, entry.link) == (page, link)
+        ]
+        return min(places, key=lambda place: abs(place - self.at), default=None)
+
+    def know(self, *links: Link) -> None:
+        """Remember links as this session's own."""
+        self.known |= dict.fromkeys(links)
+        while len(self.known) > HISTORY:
+            del self.known[next(iter(self.known))]
+
+    def go_on(self, *entries: Entry) -> None:
+        """Add places after the present one; what lay beyond is gone, as in the browser."""
+        del self.entries[self.at + 1 :]
+        self.entries += entries
+        del self.entries[:-HISTORY]
+        self.at = len(self.entries) - 1
+
+
 def follow_link(page: str) -> None:
     """Make session and address bar agree.
 
-    The address is read on arrival, on Back and Forward, and when it differs from what was written
-    last; never in a run that a widget started, since the browser may not have taken in the last
-    link yet. A click in the menu arrives without a link: the session goes on and writes its own.
+    The address is read on arrival, and when it holds a link that this session has not seen. Back
+    and Forward bring back the very scenario that stood there, also what no link could hold. A run
+    that a widget started never reads it, since the browser may not have taken in the last link
+    yet. A click in the menu arrives without a link: the session goes on and writes its own.
     """
     state = st.session_state
     given: Link = tuple(sorted(st.query_params.to_dict().items()))
-    fresh, went_back = SCENARIO not in state, _is_history_navigation()
-    widget = state.pop(ACTED, False)
-    arrived_bare = not given
-    trail = state.setdefault(TRAIL, [])
-    at = _nearest(trail, (page, given)) if went_back else None
-    passed_through = at is not None and trail[at][2]
+    went_back, widget = _is_history_navigation(), state.pop(ACTED, False)
+    history = session("history", History)
+    place = history.nearest(page, given) if went_back else None
 
-    if fresh or (not widget and _should_read(given, went_back and not passed_through)):
+    if place is not None:
+        state[SCENARIO] = history.entries[place].scenario or state[SCENARIO]
+        state[NOTES] = ()
+    elif SCENARIO not in state or went_back or not (widget or given in history.known):
         state[SCENARIO], state[NOTES] = from_link(dict(given))
     params, _ = to_link(state[SCENARIO])
     link: Link = tuple(sorted(params.items()))
-    if given != link or (widget and state.get(LINKED) != (page, link)):
+    now = Entry(page, link, state[SCENARIO])
+    before = history.entries[history.at] if history.entries else None
+    if given != link or (widget and before and (before.page, before.link) != (page, link)):
         st.query_params.from_dict(params)
 
-    state[LINKED] = (page, link)
-    if at is not None:
-        trail[at] = (page, link, False)
-        state["_at"] = at
-    elif not trail or trail[state["_at"]][:2] != (page, link):
-        del trail[state.get("_at", -1) + 1 :]
-        if arrived_bare and link:
-            trail.append((page, (), True))
-        trail.append((page, link, False))
-        del trail[:-400]
-        state["_at"] = len(trail) - 1
-
-
-def _should_read(given: Link, went_back: bool) -> bool:
-    last = st.session_state.get(LINKED, ("", ()))[1]
-    return went_back or (bool(given) and given != last)
-
-
-def _nearest(trail: list, entry: tuple[str, Link]) -> int | None:
-    """Where in the trail the browser went: the nearest place with this page and link."""
-    at = st.session_state.get("_at", 0)
-    places = [place for place, (*known, _) in enumerate(trail) if tuple(known) == entry]
-    return min(places, key=lambda place: abs(place - at), default=None)
+    history.know((), given, link)
+    if place is not None:
+        history.entries[place], history.at = now, place
+    elif before != now:
+        passed_through = [Entry(page, (), None)] if not given and link else []
+        if before and (before.page, before.link) == (page, link):
+            history.entries[history.at] = now
+        else:
+            history.go_on(*passed_through, now)
 
 
 def _is_history_navigation() -> bool:

@@ -215,7 +215,7 @@ def _show_offer() -> None:
 
 def _embeddings_dialog(result: ForwardPass, stage: str) -> None:
     T = len(result.tokens)
-    embedding_controls()
+    embedding_controls("_here")
     key = f"upload_X_{st.session_state.get(VERSION, 0)}"
     shapes = {"X": (T, result.X.shape[1])}
     st.file_uploader(

@@ -99,8 +99,8 @@ def _unlock(unlocked: bool) -> None:
     change(unlocked=unlocked, **({} if unlocked or not preset else PRESETS[preset]))
 
 
-def embedding_controls() -> None:
-    """Choose the vectors of the words and of their places."""
+def embedding_controls(suffix: str = "") -> None:
+    """Choose the vectors of the words and of their places; `suffix` sets their keys apart."""
     current, fixed = scenario(), locked(scenario())
     kinds = [k for k in EMBEDDING_NAMES if k != "uploaded" or current.X is not None]
     st.selectbox(
@@ -109,7 +109,7 @@ def embedding_controls() -> None:
         format_func=EMBEDDING_NAMES.__getitem__,
         disabled="embedding" in fixed,
         help=_why(fixed, "embedding"),
-        **bound("embedding"),
+        **bound("embedding", suffix=suffix),
     )
     st.segmented_control(
         "Positions",
@@ -118,10 +118,12 @@ def embedding_controls() -> None:
         disabled="positions" in fixed,
         help=_why(fixed, "positions")
         or "Sinusoids added to the embeddings tell the head where a word stands.",
-        **bound("positions"),
+        **bound("positions", suffix=suffix),
     )
     if current.embedding == "random":
-        st.number_input("Seed of the embeddings", 0, MAX_SEED, **bound("embedding_seed"))
+        st.number_input(
+            "Seed of the embeddings", 0, MAX_SEED, **bound("embedding_seed", suffix=suffix)
+        )
 
 
 def all_settings() -> None:

@@ -123,12 +123,7 @@ def _take() -> None:
     run.running = False
     W = run.trainer.projections
     matrices = {name: Matrix.of(getattr(W, name)) for name in MATRIX_NAMES}
-    frame.change(
-        **drop_matrices()
-        | {"X": None, "matrices": "coreference"}
-        | PRESETS["coreference"]
-        | matrices
-    )
+    frame.change(**TRAINED_SETTINGS | matrices)
 
 
 def live(result: ForwardPass) -> None:
