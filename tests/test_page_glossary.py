@@ -25,7 +25,8 @@ SURNAME = re.compile(r"([A-Z]\w+)(?: et al\.|(?:(?:,| and| &) [A-Z]\w+)*) (\d{4}
 @cache
 def words_of(page: str) -> str:
     """All that a page's own files can say, without their comments, docstrings and Markdown."""
-    files = [ROOT / f"pages/{page}.py", ROOT / f"pages/shared/parts/{page}.py"]
+    parts = ROOT / "pages/shared/parts"
+    files = [ROOT / f"pages/{page}.py", parts / f"{page}.py", *parts.glob(f"{page}_*.py")]
     if page == "playground":
         files += [ROOT / f"pages/shared/{name}.py" for name in PLAYGROUND]
     said = [text for file in files if file.exists() for text in strings(file.read_text("utf-8"))]

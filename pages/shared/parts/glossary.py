@@ -32,6 +32,12 @@ class Source(NamedTuple):
 
 TERMS = (
     Term(
+        "[CLS] and [SEP]",
+        "Two tokens that BERT puts before and after every text; many heads rest on them.",
+        ("bert",),
+        ("CLS", "SEP"),
+    ),
+    Term(
         "Adam",
         "The rule by which most networks are trained: each number moves against its gradient, in "
         "steps sized by how large that gradient has been of late.",
@@ -47,7 +53,19 @@ TERMS = (
         "Attention",
         "Lets each word take in something from others, from each as much as the word’s query fits "
         "the other’s key.",
-        ("start", "playground", "qkv", "heads", "memory", "order", "block", "learn", "softmax"),
+        (
+            "start",
+            "playground",
+            "qkv",
+            "heads",
+            "memory",
+            "order",
+            "block",
+            "learn",
+            "softmax",
+            "bert",
+            "practice",
+        ),
     ),
     Term(
         "Bag of words",
@@ -63,13 +81,13 @@ TERMS = (
         "BERT",
         "A stack of Transformer blocks, published in 2018, in which every word may look at every "
         "other; it was trained to fill in hidden words.",
-        ("block", "masks"),
+        ("bert", "block", "masks"),
     ),
     Term(
         "Bias",
         "A number, or a row of them, that is added whatever comes in; learned like the weight "
         "matrices.",
-        ("block", "memory"),
+        ("block", "memory", "bert"),
         ("biases",),
     ),
     Term(
@@ -89,6 +107,11 @@ TERMS = (
         "Causal mask",
         "Lets a word look at itself and at what stands before it, never ahead.",
         ("masks", "order", "block", "memory", "playground"),
+    ),
+    Term(
+        "Coreference",
+        "That two words mean the same thing, as a pronoun and its noun do.",
+        ("bert",),
     ),
     Term(
         "Cosine",
@@ -148,6 +171,11 @@ TERMS = (
         ("memory",),
     ),
     Term(
+        "Full precision",
+        "Numbers of 32 bits, about seven digits; rounded copies take half the room or less.",
+        ("bert",),
+    ),
+    Term(
         "Gate",
         "Numbers between 0 and 1, computed at each word, by which a recurrent network multiplies "
         "what it keeps or lets in.",
@@ -191,7 +219,18 @@ TERMS = (
         "Head",
         "One set of weight matrices for queries, keys and values, with the attention it computes; "
         "a layer has several side by side.",
-        ("heads", "start", "playground", "learn", "memory", "scaling", "order", "block"),
+        (
+            "heads",
+            "start",
+            "playground",
+            "learn",
+            "memory",
+            "scaling",
+            "order",
+            "block",
+            "bert",
+            "practice",
+        ),
     ),
     Term(
         "Held-out",
@@ -201,13 +240,13 @@ TERMS = (
     Term(
         "Key",
         "The vector by which a word can be found: other words’ queries are compared with it.",
-        ("start", "qkv", "playground", "scaling", "heads", "masks", "order"),
+        ("start", "qkv", "playground", "scaling", "heads", "masks", "order", "bert", "practice"),
         ("keys",),
     ),
     Term(
         "Layer",
         "One round of computing on all words; in a Transformer the same as a block.",
-        ("block", "heads", "masks"),
+        ("block", "heads", "masks", "bert"),
     ),
     Term(
         "Length of a vector",
@@ -226,9 +265,20 @@ TERMS = (
         ("memory", "start"),
     ),
     Term(
+        "Map",
+        "All weights of a sentence in one square: a row for each word that looks, a column for "
+        "each word looked at.",
+        ("bert", "qkv", "heads", "order"),
+    ),
+    Term(
         "Mask",
         "Says which words a word may look at; closed scores count as −∞, so their weight is 0.",
-        ("masks", "start", "playground", "memory", "order"),
+        ("masks", "start", "playground", "memory", "order", "block"),
+    ),
+    Term(
+        "MiniLM",
+        "A small BERT of 6 layers with 12 heads each, trained to attend as a larger model does.",
+        ("bert",),
     ),
     Term(
         "Multi-head attention",
@@ -275,7 +325,7 @@ TERMS = (
     Term(
         "Query",
         "The vector that says what a word looks for: it is compared with all keys.",
-        ("start", "qkv", "playground", "scaling", "heads", "masks", "order", "memory"),
+        ("start", "qkv", "playground", "scaling", "heads", "masks", "order", "memory", "bert"),
         ("queries",),
     ),
     Term(
@@ -323,6 +373,13 @@ TERMS = (
         ("start", "qkv"),
     ),
     Term(
+        "Sink",
+        "A token, mostly the first, to which heads give the attention that they have no other use "
+        "for.",
+        ("bert",),
+        ("sinks",),
+    ),
+    Term(
         "Sinusoidal positions",
         "A way to tell of order: each place has a pattern of sine and cosine waves, which is added "
         "to the word’s vector.",
@@ -360,7 +417,7 @@ TERMS = (
         "Token",
         "A piece of text that gets one vector: here a word or a sign, in real models often a part "
         "of a word.",
-        ("start",),
+        ("start", "bert"),
         ("tokens",),
     ),
     Term(
@@ -423,6 +480,7 @@ TERMS = (
             "heads",
             "order",
             "masks",
+            "bert",
         ),
         ("weight",),
     ),
@@ -431,6 +489,12 @@ TERMS = (
         "How many numbers a vector has: $d_k$ for queries and keys, $D$ for the words’ vectors.",
         ("scaling", "start", "playground", "memory", "heads", "learn", "block"),
         ("wide",),
+    ),
+    Term(
+        "Word piece",
+        "A part of a word that gets a vector of its own, so that few pieces make all words.",
+        ("bert",),
+        ("word pieces", "pieces"),
     ),
     Term(
         "Word vector",
@@ -652,6 +716,21 @@ TRAIL = (
         "Reformer: the efficient Transformer",
         "queries and keys from one matrix",
         "https://arxiv.org/abs/2001.04451",
+    ),
+    Source(
+        "Kobayashi et al.",
+        2020,
+        "Attention is not only a weight: analyzing Transformers with vector norms",
+        "a weight counts only with the length of the value",
+        "https://arxiv.org/abs/2004.10102",
+    ),
+    Source(
+        "Wang et al.",
+        2020,
+        "MiniLM: deep self-attention distillation for task-agnostic compression of pre-trained "
+        "Transformers",
+        "MiniLM, the small BERT of these pages",
+        "https://arxiv.org/abs/2002.10957",
     ),
     Source(
         "Xiong et al.",
