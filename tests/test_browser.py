@@ -347,3 +347,14 @@ def test_one_screen_tells_the_story_at_1440_by_900(page, server):
     open_page(page, server)
     tall = page.evaluate("() => document.querySelector('[data-testid=stMain]').scrollHeight")
     assert tall <= 900
+
+
+def test_a_changed_sentence_leaves_no_stale_word_in_the_selectors(page, server):
+    """Streamlit sends a selectbox's old label when its labels change under it."""
+    open_page(page, f"{server}/?matrices=random&d_model=8&d_k=4&d_v=3")
+    type_sentence(page, "The dog sat on the mat. She is eating now.")
+    page.locator(".st-key-randomize button").click()
+    settle(page)
+    assert "Nothing was changed" not in page.locator("[data-testid=stMain]").inner_text()
+    assert "seed=" in page.url
+    check_stages(page)

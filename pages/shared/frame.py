@@ -171,7 +171,9 @@ def bound(field: str, value=..., take: Callable | None = None, suffix: str = "")
 
     def on_change():
         new = st.session_state[key]
-        if take is not None:
+        if isinstance(new, str) and isinstance(value, int):
+            acted()  # a selectbox whose labels changed sends its old label: no choice of a reader's
+        elif take is not None:
             take(new)
         else:
             change(**{field: new})
