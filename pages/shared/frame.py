@@ -171,7 +171,7 @@ def bound(field: str, value=..., take: Callable | None = None, suffix: str = "")
 
     def on_change():
         new = st.session_state[key]
-        if isinstance(new, str) and isinstance(value, int):
+        if isinstance(new, str) and not isinstance(value, str):
             acted()  # a selectbox whose labels changed sends its old label: no choice of a reader's
         elif take is not None:
             take(new)
