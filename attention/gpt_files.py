@@ -296,8 +296,8 @@ def _llama_tokenizer(settings: Mapping[str, object]):
     kind, cut = settings.get("tokenizer.ggml.model"), settings.get("tokenizer.ggml.pre")
     if kind != "gpt2" or cut not in DIGITS_ALONE:
         raise FileProblem(
-            f"This model's vocabulary is of the kind {_shown(kind)}, cut {_shown(cut)}; read here is 'gpt2', "
-            f"cut {' or '.join(map(repr, DIGITS_ALONE))}."
+            f"This model's vocabulary is of the kind {_shown(kind)}, cut {_shown(cut)}; read here "
+            f"is 'gpt2', cut {' or '.join(map(repr, DIGITS_ALONE))}."
         )
     words, merges, kinds = (
         _texts_or_numbers(settings, f"tokenizer.ggml.{name}", type_)
