@@ -28,6 +28,7 @@ PAGES = {
     "See": (
         PageName("playground", "Playground"),
         PageName("learn", "Watch it learn"),
+        PageName("fails", "Where it fails"),
     ),
     "Understand": (
         PageName("start", "Why attention"),

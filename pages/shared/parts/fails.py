@@ -1,0 +1,165 @@
+"""What the head of the first screen gets wrong, computed anew for each visit."""
+
+import zlib
+from dataclasses import dataclass
+
+import numpy as np
+import streamlit as st
+
+from attention.exercises import POST_ROW
+from attention.forward import ForwardPass, forward
+from attention.scenario import DEFAULT_SENTENCE, Scenario
+from pages.shared import figures, lesson, stages
+from pages.shared.wording import number
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two sentences that differ in one word, which turns the meaning of the pronoun."""
+
+    sentence: str  # with {} for the word
+    words: tuple[str, str]
+    pronoun: str
+    nouns: tuple[str, str]  # what the pronoun means with the first word, and with the second
+
+
+PAIRS = (
+    Pair(
+        "The animal did not cross the street because it was too {}.",
+        ("tired", "wide"),
+        "it",
+        ("animal", "street"),
+    ),
+    Pair(
+        "The trophy did not fit into the suitcase because it was too {}.",
+        ("big", "small"),
+        "it",
+        ("trophy", "suitcase"),
+    ),
+)
+FILLER = "Then the people of the town talked about the weather for a long time. "
+
+
+def read(sentence: str) -> ForwardPass:
+    """The sentence through the head of the first screen."""
+    return forward(Scenario(sentence=sentence))
+
+
+def place(result: ForwardPass, word: str, last: bool = False) -> int:
+    """Where a word stands, counting from 0; the first such place, or the last."""
+    places = [i for i, found in enumerate(result.tokens.words) if found == word]
+    return places[-1 if last else 0]
+
+
+def weight(result: ForwardPass, query: str, key: str) -> float:
+    """The weight from the last such query to the first such key."""
+    row = result.attention.weights[0, place(result, query, last=True)]
+    return float(row[place(result, key)])
+
+
+def ratio(pair: Pair, word: str) -> float:
+    """How many times more the pronoun looks at the first noun than at the second."""
+    result = read(pair.sentence.format(word))
+    return weight(result, pair.pronoun, pair.nouns[0]) / weight(result, pair.pronoun, pair.nouns[1])
+
+
+def pairs() -> None:
+    """The famous pairs: one word turns the meaning, and the head does not turn."""
+    first, second = PAIRS[0].words
+    a, b = PAIRS[0].nouns
+    before, after = (ratio(PAIRS[0], word) for word in PAIRS[0].words)
+    seen = lesson.predict(
+        "pairs",
+        f"“The animal did not cross the street because it was too {first}.” Here “it” looks "
+        f"{number(before, 1)} times as much at “{a}” as at “{b}”. With “{second}” in place of "
+        f"“{first}”, the number will be:",
+        ("smaller", "the same", "larger"),
+        _change(before, after),
+        f"It is {number(after, 1)}: “it”, “{a}” and “{b}” have the vectors they had, because one "
+        f"layer sees each word apart. Nothing that depends on “{second}” can reach them.",
+    )
+    if not seen:
+        return
+    for pair in PAIRS:
+        for column, word, noun in zip(st.columns(2), pair.words, pair.nouns, strict=True):
+            with column:
+                _row(pair.sentence.format(word), pair.pronoun, noun)
+
+
+def _change(before: float, after: float) -> str:
+    if abs(after / before - 1) < 1e-3:
+        return "the same"
+    return "larger" if after > before else "smaller"
+
+
+def others() -> None:
+    """Two people of one gender, and a long way back."""
+    st.markdown("**Two of a kind, and a long way back**")
+    left, right = st.columns(2)
+    with left:
+        _row(
+            "Alice called Mary. She was late.",
+            "she",
+            "alice",
+            "“she” fits both; only their places differ.",
+        )
+    with right:
+        sentence = f"The cat sat on the mat. {FILLER * 3}It is eating now."
+        result = read(sentence)
+        distance = place(result, "it", last=True) - place(result, "cat")
+        _row(
+            sentence,
+            "it",
+            "cat",
+            f"“cat” stands {distance} words back: distance alone is no obstacle to attention.",
+        )
+
+
+def _row(sentence: str, pronoun: str, meant: str, remark: str = "") -> None:
+    result = read(sentence)
+    query, key = place(result, pronoun, last=True), place(result, meant)
+    row = result.attention.weights[0, query]
+    top = int(np.argmax(row))
+    verdict = "right" if top == key else f"wrong: most goes to “{result.tokens.texts[top]}”"
+    shown = sentence if len(sentence) < 90 else f"{sentence[:60]} … {sentence[-17:]}"
+    st.markdown(f":small[{shown}]")
+    st.markdown(
+        f":small[“{pronoun}” means “{meant}”: **{number(row[key])}**, {verdict}. :gray[{remark}]]"
+    )
+    name = f"fails_{zlib.crc32(sentence.encode()):08x}"
+    with st.container(key=name):
+        st.plotly_chart(
+            figures.bars(
+                row, stages.palette(), texts=result.tokens.texts, chosen=key, height=120, scale=1.0
+            ),
+            key=f"{name}_chart",
+            theme=None,
+            config=figures.CONFIG,
+            alt=f"{sentence} “{pronoun}” gives “{meant}” {number(row[key])}.",
+        )
+
+
+def post_row() -> None:
+    """The row of “it” as the post gives it, divided by its sum, and as the head gives it."""
+    result = read(DEFAULT_SENTENCE)
+    row = result.attention.weights[0, place(result, "it")]
+    given = list(POST_ROW.values())
+    total = sum(given)
+    named = [place(result, word.lower()) for word in POST_ROW]
+    st.markdown("**The row of the post**")
+    st.markdown(
+        "The post that this app grew from gives “it” the weights below. They cannot be weights of "
+        f"a softmax, since they add up to {number(total)} and not to 1, and four of the ten words "
+        "are missing. It is a fine sketch of the idea; here it stands beside a true row."
+    )
+    columns = {
+        "word": list(POST_ROW),
+        "in the post": [number(v) for v in given],
+        f"divided by {number(total)}": [number(v / total) for v in given],
+        "this head": [number(row[i]) for i in named],
+    }
+    columns["word"].append("sum")
+    columns["in the post"].append(number(total))
+    columns[f"divided by {number(total)}"].append(number(1.0))
+    columns["this head"].append(f"{number(row[named].sum())} (all words: {number(row.sum())})")
+    st.table(columns)
