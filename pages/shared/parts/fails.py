@@ -97,12 +97,8 @@ def others() -> None:
     st.markdown("**Two of a kind, and a long way back**")
     left, right = st.columns(2)
     with left:
-        _row(
-            "Alice called Mary. She was late.",
-            "she",
-            "alice",
-            "“she” fits both; only their places differ.",
-        )
+        remark = "“she” fits both; only their places differ."
+        _row("Alice called Mary. She was late.", "she", "alice", remark)
     with right:
         sentence = f"The cat sat on the mat. {FILLER * 3}It is eating now."
         result = read(sentence)
