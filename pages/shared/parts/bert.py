@@ -46,7 +46,8 @@ def start(name: str, idea: str, scenario: Scenario) -> View:
         controls.sentence_input()
     with right, st.container(horizontal=True, vertical_alignment="center", gap="small"):
         controls.example_menu()
-        bert_model.loaded(bert, problem)
+        bert_model.full_precision(bert, problem)
+    st.markdown(f":small[:gray[{bert_model.about(bert)}]]")
     _way_back(scenario)
     sentence, left_out = bert_view.beginning(scenario.sentence, bert)
     now = bert_model.trace(sentence, (), bert.source, bert)
@@ -90,7 +91,8 @@ def options(now: View) -> None:
         )
         label = f"Take {now.name} to the playground"
         help = "Its weight matrices, its biases and its input, number by number"
-        if st.button(label, key="take_head", on_click=lambda: take(now), help=help):
+        if st.button(label, key="take_head", on_click=frame.acted, help=help):
+            take(now)
             frame.go_to("playground")
 
 
@@ -241,11 +243,11 @@ def explain_row(now: View) -> str:
 
 def clicks(now: View) -> None:
     """Let a click open a head, a weight or a number of query and key."""
-    N = len(now.tokens)
+    step = bert_figures.stride(len(now.tokens))
 
     def took(key: str, x: int, y: int) -> None:
         if key == "bert_mosaic":
-            open_head(layer=y // N, head=x // N)
+            open_head(layer=y // step, head=x // step)
         elif key == "bert_products":
             change(component=x)
         else:
@@ -268,7 +270,7 @@ def named_heads(now: View) -> None:
     earned = bert_view.names(now.trace)
     for column, one in zip(st.columns(len(earned), gap="small"), earned, strict=True):
         layer, head = one.named.layer, one.named.head
-        with column, st.container(border=True, gap="xxsmall"):
+        with column, st.container(border=True, gap="xxsmall", height="stretch"):
             st.button(
                 f"L{layer}H{head} {NAME_TEXTS[one.named.measure]}",
                 key=f"named_{layer}_{head}",

@@ -68,68 +68,87 @@ def mosaic(
     """Draw the maps of all heads (L, H, N, N) as one heatmap: layers down, heads across.
 
     A weight is a byte here, to the nearest 1/255. The chosen head is framed, named ones thinly.
+    Tiles are `stride(N)` cells apart, the cells between them belonging to the one before.
     """
     L, H, N, _ = weights.shape
-    Z = np.rint(weights.swapaxes(1, 2).reshape(L * N, H * N) * COUNTS).astype(np.uint8)
-    frames = [
-        *(figures.Outline(*_tile(place, N), palette.muted, width=1, halo=0) for place in named),
-        figures.Outline(*_tile(chosen, N), palette.query, width=2.5, halo=5),
-    ]
-    figure = figures.heatmap(
-        Z,
-        palette,
-        rows=figures.Axis(),
-        columns=figures.Axis(),
-        limit=COUNTS,
-        weights=True,
-        outlines=frames,
-        hover="L%{y}H%{x}",
-        height=height,
+    step = stride(N)
+    Z = np.zeros((L, step, H, step), np.uint8)
+    Z[:, :N, :, :N] = np.rint(weights * COUNTS).swapaxes(1, 2)
+    gap = step - N
+    Z = Z.reshape(L * step, H * step)[:-gap, :-gap]
+    heat = go.Heatmap(
+        z=Z,
+        zmin=0,
+        zmax=COUNTS,
+        colorscale=palette.weights,
+        showscale=False,
+        hovertemplate="L%{y}H%{x}<extra></extra>",
     )
-    shapes = [_gaps(L, H, N, palette), *figure.layout.shapes]
-    figure.data[0].update(xgap=0, ygap=0)
+    frames = [_tile(place, N, palette.muted, 1) for place in named if place != chosen]
     layout = {
-        "shapes": shapes,
-        "margin": {"l": 22, "r": 2, "t": 18, "b": 2},
+        "template": figures.BLANK,
+        "height": height,
+        "margin": {"l": 22, "r": 3, "t": 18, "b": 3},
+        "paper_bgcolor": "rgba(0,0,0,0)",
+        "plot_bgcolor": palette.background,
+        "font": {"family": figures.FONT, "color": palette.muted, "size": 10.5},
+        "hoverlabel": {"font": {"family": figures.FONT, "size": 12}},
+        "dragmode": False,
+        "shapes": [_gaps(L, H, N, palette), *frames, _tile(chosen, N, palette.query, 2.5)],
         "annotations": [
-            *(_mark(f"H{h}", x=h * N + (N - 1) / 2, palette=palette) for h in range(H)),
-            *(_mark(f"L{layer}", y=layer * N + (N - 1) / 2, palette=palette) for layer in range(L)),
+            *(_mark(f"H{h}", x=h * step + (N - 1) / 2) for h in range(H)),
+            *(_mark(f"L{layer}", y=layer * step + (N - 1) / 2) for layer in range(L)),
         ],
-        "xaxis": _numbered(H, N) | {"range": [-0.5, H * N - 0.5]},
-        "yaxis": _numbered(L, N) | {"range": [L * N - 0.5, -0.5]},
+        "xaxis": _numbered(H, step) | {"range": [-0.5 - gap / 2, H * step - 0.5 - gap / 2]},
+        "yaxis": _numbered(L, step) | {"range": [L * step - 0.5 - gap / 2, -0.5 - gap / 2]},
     }
-    return figure.update_layout(layout)
+    return go.Figure(data=[heat], layout=layout)
 
 
-def _numbered(tiles: int, N: int) -> dict:
+def stride(N: int) -> int:
+    """Cells from one tile of the mosaic to the next: N and a gap."""
+    return N + max(1, round(N / 12))
+
+
+def _numbered(tiles: int, step: int) -> dict:
     """An axis without labels, on which the hover text still finds each row's layer or head."""
-    numbers = [str(tile) for tile in range(tiles) for _ in range(N)]
-    return {"showticklabels": False, "tickvals": list(range(tiles * N)), "ticktext": numbers}
+    numbers = [str(tile) for tile in range(tiles) for _ in range(step)]
+    ticks = {"tickvals": list(range(tiles * step)), "ticktext": numbers}
+    return _bare() | ticks | {"showticklabels": False}
 
 
-def _mark(text: str, *, palette: Palette, x: float | None = None, y: float | None = None) -> dict:
+def _mark(text: str, *, x: float | None = None, y: float | None = None) -> dict:
     """The number of a layer, left of its tiles, or of a head, above them."""
-    common = {"text": text, "showarrow": False, "font": {"size": 10.5, "color": palette.muted}}
     if y is None:
-        return common | {"x": x, "yref": "paper", "y": 1, "yanchor": "bottom", "xanchor": "center"}
-    return common | {"xref": "paper", "x": 0, "xanchor": "right", "y": y, "yanchor": "middle"}
+        place = {"x": x, "yref": "paper", "y": 1, "yanchor": "bottom", "xanchor": "center"}
+    else:
+        place = {"xref": "paper", "x": 0, "xanchor": "right", "y": y, "yanchor": "middle"}
+    return place | {"text": text, "showarrow": False}
 
 
-def _tile(place: tuple[int, int], N: int) -> tuple[tuple[int, int], tuple[int, int]]:
-    layer, head = place
-    return (layer * N, layer * N + N - 1), (head * N, head * N + N - 1)
+def _tile(place: tuple[int, int], N: int, colour: str, width: float) -> dict:
+    """A frame around a tile, in the middle of the gaps."""
+    step = stride(N)
+    room = (step - N) / 2
+    (top, left) = (number * step - 0.5 - room for number in place)
+    box = {"type": "rect", "x0": left, "x1": left + step, "y0": top, "y1": top + step}
+    return box | {"layer": "above", "line": {"color": colour, "width": width}}
 
 
 def _gaps(L: int, H: int, N: int, palette: Palette) -> dict:
-    """One path between all tiles: cheaper than a shape for each."""
-    across = [f"M-0.5,{layer * N - 0.5}H{H * N - 0.5}" for layer in range(1, L)]
-    down = [f"M{head * N - 0.5},-0.5V{L * N - 0.5}" for head in range(1, H)]
-    return {
-        "type": "path",
-        "path": "".join(across + down),
-        "line": {"color": palette.background, "width": 4},
-        "layer": "above",
-    }
+    """One path over the cells between all tiles: cheaper than a shape for each."""
+    step = stride(N)
+    bottom, right = L * step - 0.5, H * step - 0.5
+    across = [
+        f"M-0.5,{y * step - 0.5}V{y * step + N - step - 0.5}H{right}V{y * step - 0.5}Z"
+        for y in range(1, L)
+    ]
+    down = [
+        f"M{x * step - 0.5},-0.5H{x * step + N - step - 0.5}V{bottom}H{x * step - 0.5}Z"
+        for x in range(1, H)
+    ]
+    path = {"type": "path", "path": "".join(across + down), "fillcolor": palette.background}
+    return path | {"line": {"width": 0}, "layer": "above", "fillrule": "nonzero"}
 
 
 def products(
@@ -173,6 +192,7 @@ def products(
         "font": {"family": figures.FONT, "color": palette.muted, "size": 10.5},
         "hoverlabel": {"font": {"family": figures.FONT, "size": 12}},
         "dragmode": False,
+        "hovermode": "x",  # a click above or below a bar counts too
         "showlegend": False,
         "bargap": 0.2,
         "shapes": [chosen | {"line": {"color": palette.text, "width": 1.5}}],

@@ -33,23 +33,25 @@ def trace(sentence: str, masked: tuple[int, ...], source: str, _model: Bert) -> 
     return bert_view.trace_of(sentence, _model, masked)
 
 
-def loaded(bert: Bert, problem: str) -> None:
-    """What was loaded, what its rounding costs, and how to get full precision."""
-    rounded = bert.precision != "float32"
-    line = bert.description
-    if rounded:
-        line += f" Rounding moves no weight by more than {number(FLOAT16_WEIGHTS, 4)}."
-    st.markdown(f":small[:gray[{in_markdown(line)}]]", width="stretch")
-    if not rounded:
+def about(bert: Bert) -> str:
+    """What was loaded, and what its rounding costs, in Markdown."""
+    text = bert.description
+    if bert.precision != "float32":
+        text += (
+            f" Measured over {SENTENCES} sentences, rounding moves no attention weight by more "
+            f"than {number(FLOAT16_WEIGHTS, 4)}."
+        )
+    return in_markdown(text)
+
+
+def full_precision(bert: Bert, problem: str) -> None:
+    """How to get full precision, where it is not here yet."""
+    if bert.precision == "float32":
         return
     popover = st.popover("Full precision", key="precision_popover", on_change=acted)
     if popover.open:
         with popover:
-            st.markdown(
-                f"Measured over {SENTENCES} sentences, no attention weight of this copy differs "
-                f"from full precision by more than {number(FLOAT16_WEIGHTS, 4)}. For full "
-                "precision, install it beside the app:"
-            )
+            st.markdown("Install the published file beside the app, in one line:")
             st.code(HOW_TO_GET, language="bash")
             if problem:
                 st.text(f"A better copy is here, but cannot be used. {problem}")

@@ -29,7 +29,7 @@ def arithmetic_panel(now: View) -> None:
         query, key = pair
         opened = bert_view.cell(now, query, key, frame.scenario().component)
         q, k = explain.quoted(now.trace, query), explain.quoted(now.trace, key)
-        left, right = st.columns([2, 3], gap="medium")
+        left, right = st.columns([2, 5], gap="small")
         with left, st.container(gap="xxsmall"):
             a, h = now.attention, now.head
             st.markdown(
