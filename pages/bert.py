@@ -9,8 +9,8 @@ from pages.shared.parts.bert_view import value_lengths
 
 now = bert.start(
     "BERT: real heads",
-    "MiniLM is a small BERT. Each of its 72 heads, trained on much text, looks its own way: most "
-    "have no name, a few do one thing one can name.",
+    f"{lesson.term('MiniLM')} is a small {lesson.term('BERT')}, trained on much text. Each of its "
+    f"72 {lesson.term('head', 'heads')} looks its own way. For a few, what they do has a name.",
     frame.begin(),
 )
 bert.options(now)

@@ -91,7 +91,10 @@ def take_sentence(sentence: str) -> None:
     before, after = tokenize(scenario.sentence).texts, tokenize(sentence).texts
     places = [place for place in (scenario.query, scenario.key) if place not in (None, -1)]
     same = all(before[: p + 1] == after[: p + 1] for p in places) and bool(after)
-    change(sentence=sentence, **({} if same else {"query": None, "key": None, "cell": ""}))
+    open_again = {} if same else {"query": None, "key": None, "cell": ""}
+    if not sentence.startswith(scenario.sentence):  # places of word pieces, on the page about BERT
+        open_again |= {"looking": (), "looked_at": None, "masked": ()}
+    change(sentence=sentence, **open_again)
 
 
 def run(scenario: Scenario) -> ForwardPass:

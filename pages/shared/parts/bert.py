@@ -1,6 +1,6 @@
 """The page on BERT: one sentence through MiniLM's heads, and everything about one of them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import plotly.graph_objects as go
@@ -54,10 +54,21 @@ def start(name: str, idea: str, scenario: Scenario) -> View:
     if all(now.tokens.special):
         st.info("Type a sentence, or take one under Examples.")
         st.stop()
+    if notes := list(_notes(now, left_out)):
+        st.text(" ".join(notes))
+    return bert_view.view(now, scenario)
+
+
+def _notes(now: BertTrace, left_out: int) -> Iterator[str]:
+    """What the reader should know of the word pieces."""
     if left_out:
         count = plural(len(now.tokens), "word piece")
-        st.text(f"The page computes the first {count}, as if the rest were not there.")
-    return bert_view.view(now, scenario)
+        yield f"The page computes the first {count}, as if the rest were not there."
+    if unknown := now.tokens.texts.count("[UNK]"):
+        yield (
+            f"{plural(unknown, 'word')} became [UNK]: MiniLM, which learned English, has no pieces "
+            "for it and cannot tell such words apart."
+        )
 
 
 # ---- all heads, and the opened one
@@ -285,7 +296,7 @@ def named_heads(now: View) -> None:
 def about_name(one: Earned, of: BertTrace) -> str:
     """The figure of a named head, and what it says here."""
     if one.figure is None:
-        return "**–** No pronoun with a word before it here, so nothing to measure."
+        return ":small[No pronoun with a word before it here: nothing to measure.]"
     figure = number(one.figure)
     verdict = "" if one.earned else " **Not earned here.**"
     if one.named.measure == "coreference_share":

@@ -138,15 +138,13 @@ def _tile(place: tuple[int, int], N: int, colour: str, width: float) -> dict:
 def _gaps(L: int, H: int, N: int, palette: Palette) -> dict:
     """One path over the cells between all tiles: cheaper than a shape for each."""
     step = stride(N)
+    gap = step - N
     bottom, right = L * step - 0.5, H * step - 0.5
-    across = [
-        f"M-0.5,{y * step - 0.5}V{y * step + N - step - 0.5}H{right}V{y * step - 0.5}Z"
-        for y in range(1, L)
-    ]
-    down = [
-        f"M{x * step - 0.5},-0.5H{x * step + N - step - 0.5}V{bottom}H{x * step - 0.5}Z"
-        for x in range(1, H)
-    ]
+    across, down = [], []  # both clockwise, or crossings would stay empty
+    for y in range(step, L * step, step):
+        across.append(f"M-0.5,{y - 0.5}V{y - 0.5 - gap}H{right}V{y - 0.5}Z")
+    for x in range(step, H * step, step):
+        down.append(f"M{x - 0.5},-0.5V{bottom}H{x - 0.5 - gap}V-0.5Z")
     path = {"type": "path", "path": "".join(across + down), "fillcolor": palette.background}
     return path | {"line": {"width": 0}, "layer": "above", "fillrule": "nonzero"}
 
