@@ -65,6 +65,7 @@ TERMS = (
             "softmax",
             "bert",
             "practice",
+            "fails",
         ),
     ),
     Term(
@@ -230,6 +231,7 @@ TERMS = (
             "block",
             "bert",
             "practice",
+            "fails",
         ),
     ),
     Term(
@@ -246,7 +248,7 @@ TERMS = (
     Term(
         "Layer",
         "One round of computing on all words; in a Transformer the same as a block.",
-        ("block", "heads", "masks", "bert"),
+        ("block", "heads", "masks", "bert", "fails"),
     ),
     Term(
         "Length of a vector",
@@ -395,7 +397,18 @@ TERMS = (
         "Softmax",
         "Turns a row of scores into weights: $e$ to the power of each, divided by the sum of all "
         "of them.",
-        ("softmax", "start", "scaling", "qkv", "heads", "masks", "learn", "playground"),
+        (
+            "softmax",
+            "start",
+            "scaling",
+            "qkv",
+            "heads",
+            "masks",
+            "learn",
+            "playground",
+            "fails",
+            "bert",
+        ),
     ),
     Term(
         "Standard deviation",
@@ -450,7 +463,18 @@ TERMS = (
     Term(
         "Vector",
         "A row of numbers; its width says how many.",
-        ("start", "qkv", "block", "playground", "learn", "memory", "scaling", "order", "masks"),
+        (
+            "start",
+            "qkv",
+            "block",
+            "playground",
+            "learn",
+            "memory",
+            "scaling",
+            "order",
+            "masks",
+            "fails",
+        ),
         ("vectors",),
     ),
     Term(
@@ -481,6 +505,7 @@ TERMS = (
             "order",
             "masks",
             "bert",
+            "fails",
         ),
         ("weight",),
     ),
@@ -507,6 +532,12 @@ TERMS = (
 
 TRAIL = (
     Source(
+        "Winograd",
+        1972,
+        "Understanding natural language",
+        "two sentences that differ in one word, and in what a pronoun means",
+    ),
+    Source(
         "Bridle",
         1990,
         "Probabilistic interpretation of feedforward classification network outputs, with "
@@ -525,6 +556,13 @@ TRAIL = (
         2000,
         "Learning to forget: continual prediction with LSTM",
         "the forget gate",
+    ),
+    Source(
+        "Levesque, Davis and Morgenstern",
+        2012,
+        "The Winograd schema challenge",
+        "many such pairs, to test whether a machine understands",
+        "https://cdn.aaai.org/ocs/4492/4492-21843-1-PB.pdf",
     ),
     Source(
         "Pascanu et al.",
