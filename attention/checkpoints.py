@@ -191,35 +191,52 @@ def read_projections(
     shapes do not allow, a head that is not there, a layer that is too large to be read whole, and
     numbers that are not finite.
     """
-    if n_heads not in possible_heads(layer):
-        raise FileProblem(
-            f"{layer.name or 'This layer'} cannot have {n_heads} heads: W_q has "
-            f"{layer.parts['W_q'].width} columns and W_k {layer.parts['W_k'].width}. Possible are "
-            f"{', '.join(map(str, possible_heads(layer)))}."
-        )
-    d_k = layer.parts["W_q"].width // n_heads
-    n_kv_heads = layer.parts["W_k"].width // d_k
+    _check_heads(layer, n_heads)
     if head is None:
+        d_k = layer.parts["W_q"].width // n_heads
+        n_kv_heads = layer.parts["W_k"].width // d_k
         parts, heads = layer.parts, {"n_heads": n_heads, "n_kv_heads": n_kv_heads}
-    elif 0 <= head < n_heads:
-        parts, heads = _head_parts(layer, head, n_heads, n_kv_heads), {}
     else:
-        raise FileProblem(f"There is no head {head}; the heads are 0 to {n_heads - 1}.")
+        parts, heads = head_parts(layer, n_heads, head), {}
     _check_size(layer, parts)
     arrays = {name: _read(source, tensors, name, part) for name, part in parts.items()}
     return Projections(**arrays, **heads)
 
 
-def _head_parts(layer: AttentionLayer, head: int, n_heads: int, n_kv_heads: int) -> dict[str, Part]:
-    kv_head = head // (n_heads // n_kv_heads)
+def head_parts(layer: AttentionLayer, n_heads: int, head: int) -> dict[str, Part]:
+    """Return where one query head's matrices and biases stand, counting heads from 0.
+
+    b_o, which belongs to all heads, is left out. Raises FileProblem for a number of heads that the
+    shapes do not allow, and for a head that is not there.
+    """
+    _check_heads(layer, n_heads)
+    if not 0 <= head < n_heads:
+        raise FileProblem(f"There is no head {head}; the heads are 0 to {n_heads - 1}.")
     d_k = layer.parts["W_q"].width // n_heads
+    n_kv_heads = layer.parts["W_k"].width // d_k
     d_v = layer.parts["W_v"].width // n_kv_heads
+    kv_head = head // (n_heads // n_kv_heads)
     windows = {"q": (head, d_k), "k": (kv_head, d_k), "v": (kv_head, d_v), "o": (head, d_v)}
     return {
         name: _window(part, *windows[name[-1]])
         for name, part in layer.parts.items()
         if name != "b_o"
     }
+
+
+def stands_in(name: str, part: Part) -> str:
+    """Return "rows" or "columns": along which side of its tensor a matrix's part is counted."""
+    # Outputs are rows of a turned tensor and columns of another; of W_o the inputs are taken.
+    return "rows" if part.turned != (name == "W_o") else "columns"
+
+
+def _check_heads(layer: AttentionLayer, n_heads: int) -> None:
+    if n_heads not in possible_heads(layer):
+        raise FileProblem(
+            f"{layer.name or 'This layer'} cannot have {n_heads} heads: W_q has "
+            f"{layer.parts['W_q'].width} columns and W_k {layer.parts['W_k'].width}. Possible are "
+            f"{', '.join(map(str, possible_heads(layer)))}."
+        )
 
 
 def _window(part: Part, head: int, width: int) -> Part:
@@ -234,10 +251,7 @@ def _read(
     window = slice(part.start, part.stop)
     if name in BIASES:
         return read_tensor(source, part.tensor, tensor, rows=window)
-    # Outputs are rows of a turned tensor and columns of another; of W_o the inputs are taken.
-    by_rows = part.turned != (name == "W_o")
-    taken = {"rows": window} if by_rows else {"columns": window}
-    array = read_tensor(source, part.tensor, tensor, **taken)
+    array = read_tensor(source, part.tensor, tensor, **{stands_in(name, part): window})
     return np.ascontiguousarray(array.T) if part.turned else array
 
 

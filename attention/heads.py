@@ -36,6 +36,23 @@ NAMED_HEADS = (
     NamedHead(5, 11, "topic", "column_share"),
 )
 
+# ---- what a head's matrices alone say
+
+
+def score_strengths(W_q, W_k) -> np.ndarray:
+    """Return the singular values of W_q W_kᵀ (D, D), largest first: (d_k,).
+
+    A score is x W_q W_kᵀ xᵀ, so they say how strongly the head compares along each of its d_k
+    pairs of directions (Elhage et al. 2021, "A mathematical framework for Transformer circuits").
+    The product itself is never made. W_q, W_k: (D, d_k) of one shape, ValueError otherwise.
+    """
+    W_q, W_k = as_floats(W_q, W_k)
+    if W_q.ndim != 2 or W_q.shape != W_k.shape:
+        raise ValueError(f"W_q and W_k must be (D, d_k), both; got {W_q.shape} and {W_k.shape}.")
+    R_q, R_k = (np.linalg.qr(W, mode="r") for W in (W_q, W_k))  # W = Q R, QᵀQ = I: R has it all
+    return np.linalg.svd(R_q @ R_k.T, compute_uv=False)
+
+
 # ---- fewer rows and columns
 
 

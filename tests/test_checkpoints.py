@@ -11,11 +11,13 @@ import pytest
 from attention.checkpoints import (
     BIASES,
     find_layers,
+    head_parts,
     heads_in_config,
     likely_heads,
     pick_layer,
     possible_heads,
     read_projections,
+    stands_in,
 )
 from attention.files import FileProblem, Tensor, safetensors_header, write_matrices
 from attention.multi_head import multi_head_attention
@@ -83,6 +85,23 @@ def test_one_head_by_hand():
     np.testing.assert_array_equal(p.W_o, [[2, 4]])
     np.testing.assert_array_equal([p.b_q, p.b_k, p.b_v], [[0.5], [1.5], [2.5]])
     assert p.b_o is None and p.n_heads == 1
+
+
+def test_where_a_head_stands_by_hand():
+    _, tensors = packed()
+    parts = head_parts(find_layers(tensors)[0], 2, 1)
+    places = {name: (part.tensor, part.start, part.stop) for name, part in parts.items()}
+    assert places == {
+        "W_q": ("in_proj_weight", 1, 2),
+        "W_k": ("in_proj_weight", 3, 4),
+        "W_v": ("in_proj_weight", 5, 6),
+        "W_o": ("out_proj.weight", 1, 2),
+        "b_q": ("in_proj_bias", 1, 2),
+        "b_k": ("in_proj_bias", 3, 4),
+        "b_v": ("in_proj_bias", 5, 6),
+    }
+    sides = {name: stands_in(name, parts[name]) for name in ("W_q", "W_k", "W_v", "W_o")}
+    assert sides == {"W_q": "rows", "W_k": "rows", "W_v": "rows", "W_o": "columns"}
 
 
 # --- against the frameworks -------------------------------------------------------------------

@@ -14,6 +14,7 @@ from attention.heads import (
     next_share,
     previous_share,
     pronoun_places,
+    score_strengths,
     sink_share,
     strongest_links,
     sum_of_queries,
@@ -211,3 +212,27 @@ def test_named_heads_name_measures_of_this_module():
     import attention.heads
 
     assert all(callable(getattr(attention.heads, head.measure)) for head in NAMED_HEADS)
+
+
+# ---- what a head's matrices alone say
+
+
+def test_score_strengths_by_hand():
+    # W_q W_kᵀ = diag(6, 5, 0): one direction with itself, another, and none for the third
+    W_q, W_k = np.array([[0, 2], [1, 0], [0, 0]]), np.array([[0, 3], [5, 0], [0, 0]])
+    np.testing.assert_allclose(score_strengths(W_q, W_k), [6, 5], rtol=1e-12)
+
+
+@pytest.mark.parametrize("shape", [(7, 3), (3, 3), (2, 5)])
+def test_score_strengths_are_those_of_the_whole_product(shape):
+    rng = np.random.default_rng(1)
+    W_q, W_k = rng.standard_normal((2, *shape)).astype(np.float32)
+    found = score_strengths(W_q, W_k)
+    assert found.dtype == np.float32
+    whole = np.linalg.svd(W_q @ W_k.T, compute_uv=False)[: len(found)]
+    np.testing.assert_allclose(found, whole, rtol=1e-4, atol=1e-5)
+
+
+def test_score_strengths_refuse_other_shapes():
+    with pytest.raises(ValueError, match=r"got \(3, 2\) and \(2, 3\)"):
+        score_strengths(np.ones((3, 2)), np.ones((2, 3)))
