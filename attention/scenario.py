@@ -40,6 +40,7 @@ CONVENTIONS = ("rows", "columns")
 ENCODINGS = ("none", "sinusoidal", "rotary", "alibi")  # on the page about order
 BEGINNINGS = ("default", "orthogonal", "bias-1", "keep")  # on the page about memory
 SPECIALS = ("shown", "hidden", "renormalised")  # [CLS] and [SEP], on the page about BERT
+CHECKPOINTS = ("minilm", "gpt", "llama", "multihead", "unknown", "own")  # on "Your own model"
 DISTRIBUTIONS = ("normal", "uniform")
 MATRIX_NAMES = ("W_q", "W_k", "W_v")
 STAGES = ("embeddings", "Q", "K", "V", "scores", "scaled", "weights", "output")
@@ -404,6 +405,7 @@ FIELDS = {
     "masked": Places(),
     "component": Whole(0, MAX_HEAD - 1, optional=True),
     "link_share": Number(0.05, 1.0),
+    "checkpoint": Choice(CHECKPOINTS),
     # -- end of the lessons' controls
     "version": Whole(1, 9_999),
 }
@@ -485,6 +487,7 @@ class Scenario:
     masked: tuple[int, ...] = ()
     component: int | None = None
     link_share: float = 0.7
+    checkpoint: str = "minilm"
     # -- end of the lessons' controls
     version: int = NUMBERS_VERSION
 

@@ -15,6 +15,7 @@ from pages.shared.wording import plural, round_up
 
 VERSION = "_editor_version"  # raised whenever the grid must forget its own edits
 OFFER = "_upload_offer"
+MAX_UPLOAD = 5  # MB; a 64 x 64 matrix takes a few kB
 
 
 def edit_button(result: ForwardPass, stage: str, label: str) -> None:
@@ -151,6 +152,8 @@ def _files(result: ForwardPass, name: str, matrices: dict[str, np.ndarray]) -> N
         st.file_uploader(
             f"Upload {name}, or a file with W_q, W_k and W_v",
             type=[extension[1:] for extension in READABLE],
+            max_upload_size=MAX_UPLOAD,
+        max_upload_size=MAX_UPLOAD,
             key=key,
             on_change=lambda: _take_file(st.session_state[key], name, shapes),
             help="Matrices for rows, Q = X W: d_model rows. A transposed one is recognised.",
@@ -221,6 +224,7 @@ def _embeddings_dialog(result: ForwardPass, stage: str) -> None:
     st.file_uploader(
         f"Upload vectors of your own: {T} rows, one for each word, {result.X.shape[1]} columns",
         type=[extension[1:] for extension in READABLE],
+        max_upload_size=MAX_UPLOAD,
         key=key,
         on_change=lambda: _take_file(st.session_state[key], "X", shapes),
     )
