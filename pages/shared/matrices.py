@@ -153,7 +153,6 @@ def _files(result: ForwardPass, name: str, matrices: dict[str, np.ndarray]) -> N
             f"Upload {name}, or a file with W_q, W_k and W_v",
             type=[extension[1:] for extension in READABLE],
             max_upload_size=MAX_UPLOAD,
-        max_upload_size=MAX_UPLOAD,
             key=key,
             on_change=lambda: _take_file(st.session_state[key], name, shapes),
             help="Matrices for rows, Q = X W: d_model rows. A transposed one is recognised.",
