@@ -30,6 +30,7 @@ MAX_EDIT = 1e4  # absolute value of an edited or uploaded cell
 MAX_LINK = 6_000  # bytes of a query string; some proxies stop at 8 kB
 MAX_FIND = 40  # characters that the glossary is searched for
 MAX_PLACES = 64  # tokens that can be chosen together
+MAX_WRITTEN = 64  # words that a GPT writes
 MAX_NAMED = 5  # unknown names that a sentence about a link lists
 NONE_SELECTED = -1
 NUMBERS_VERSION = 1  # raised when a seed or a preset comes to mean other numbers
@@ -40,6 +41,7 @@ CONVENTIONS = ("rows", "columns")
 ENCODINGS = ("none", "sinusoidal", "rotary", "alibi")  # on the page about order
 BEGINNINGS = ("default", "orthogonal", "bias-1", "keep")  # on the page about memory
 SPECIALS = ("shown", "hidden", "renormalised")  # [CLS] and [SEP], on the page about BERT
+GPTS = ("tiny", "smollm2", "gpt2", "own")  # models on the page about GPT
 CHECKPOINTS = ("minilm", "gpt", "llama", "multihead", "unknown", "own")  # on "Your own model"
 DISTRIBUTIONS = ("normal", "uniform")
 MATRIX_NAMES = ("W_q", "W_k", "W_v")
@@ -405,6 +407,15 @@ FIELDS = {
     "masked": Places(),
     "component": Whole(0, MAX_HEAD - 1, optional=True),
     "link_share": Number(0.05, 1.0),
+    "gpt": Choice(GPTS),
+    "gpt_layer": Whole(0, 199),
+    "gpt_head": Whole(0, 199),
+    "gpt_row": Whole(0, 10_000, optional=True),  # the token that looks; None: the last
+    "written": Whole(0, MAX_WRITTEN),
+    "gpt_temperature": Number(0.0, 2.0),
+    "top_k": Whole(0, 1_000),  # 0: all words
+    "top_p": Number(0.05, 1.0),
+    "gpt_seed": Whole(0, MAX_SEED),
     "checkpoint": Choice(CHECKPOINTS),
     # -- end of the lessons' controls
     "version": Whole(1, 9_999),
@@ -487,6 +498,15 @@ class Scenario:
     masked: tuple[int, ...] = ()
     component: int | None = None
     link_share: float = 0.7
+    gpt: str = "tiny"
+    gpt_layer: int = 1
+    gpt_head: int = 1
+    gpt_row: int | None = None
+    written: int = 0
+    gpt_temperature: float = 1.0
+    top_k: int = 0
+    top_p: float = 1.0
+    gpt_seed: int = 1
     checkpoint: str = "minilm"
     # -- end of the lessons' controls
     version: int = NUMBERS_VERSION

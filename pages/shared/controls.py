@@ -94,6 +94,8 @@ def take_sentence(sentence: str) -> None:
     open_again = {} if same else {"query": None, "key": None, "cell": ""}
     if not sentence.startswith(scenario.sentence):  # places of word pieces, on the page about BERT
         open_again |= {"looking": (), "looked_at": None, "masked": ()}
+    if sentence != scenario.sentence:  # what a GPT has added to it
+        open_again |= {"gpt_row": None, "written": 0}
     change(sentence=sentence, **open_again)
 
 
