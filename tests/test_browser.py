@@ -358,3 +358,30 @@ def test_a_changed_sentence_leaves_no_stale_word_in_the_selectors(page, server):
     assert "Nothing was changed" not in page.locator("[data-testid=stMain]").inner_text()
     assert "seed=" in page.url
     check_stages(page)
+
+
+def test_the_sentence_goes_along_from_page_to_page_and_back(page, server):
+    def box() -> str:
+        return page.get_by_label("Sentence").input_value()
+
+    def menu(group: str, title: str) -> None:
+        page.locator("[data-testid=stTopNavSection]", has_text=group).click()
+        page.locator("[data-testid=stTopNavDropdownLink]", has_text=title).first.click()
+        page.wait_for_selector(f"text={title}")
+        settle(page)
+
+    open_page(page, f"{server}/?matrices=random&d_model=8&d_k=4&d_v=3")
+    type_sentence(page, "A bird sings. It is small.")
+    menu("Understand", "Softmax")
+    assert box() == "A bird sings. It is small." and "sentence=A+bird" in page.url
+    type_sentence(page, "A dog sings. It is small.")
+    menu("See", "Playground")
+    page.wait_for_selector(".st-key-output .js-plotly-plot")
+    settle(page)
+    assert box() == "A dog sings. It is small."
+    check_stages(page)
+    for expected in ("A dog", "A bird", "A bird", "The cat"):
+        page.go_back()
+        settle(page)
+        assert box().startswith(expected), page.url
+    assert page.url.startswith(f"{server}/?matrices=random")

@@ -167,7 +167,7 @@ def bound(field: str, value=..., take: Callable | None = None, suffix: str = "")
     if value is ...:
         value = getattr(st.session_state[SCENARIO], field)
     key = f"{field}{suffix}"
-    if key not in st.session_state or st.session_state[key] != value:
+    if _is_new_here(key) or st.session_state[key] != value:
         st.session_state[key] = value
 
     def on_change():
@@ -182,6 +182,16 @@ def bound(field: str, value=..., take: Callable | None = None, suffix: str = "")
     return {"key": key, "on_change": on_change}
 
 
+def _is_new_here(key: str) -> bool:
+    """True when a widget was last shown on another page, or never: Streamlit then shows a new and
+    empty one, though the session still remembers the old one's value."""
+    places = session("places", dict)
+    here = st.session_state[PAGE]
+    is_new = key not in st.session_state or places.get(key) != here
+    places[key] = here
+    return is_new
+
+
 def kept(key: str, default=None) -> dict:
     """Return key and callback for a widget that is not part of the scenario, such as an answer.
 
@@ -189,7 +199,7 @@ def kept(key: str, default=None) -> dict:
     within the session. It is not in the link.
     """
     memory = st.session_state.setdefault(MEMORY, {})
-    if key not in st.session_state:
+    if _is_new_here(key):
         st.session_state[key] = memory.get(key, default)
 
     def on_change():
