@@ -102,8 +102,7 @@ def options(now: View) -> None:
         )
         label = f"Take {now.name} to the playground"
         help = "Its weight matrices, its biases and its input, number by number"
-        if st.button(label, key="take_head", on_click=frame.acted, help=help):
-            take(now)
+        if st.button(label, key="take_head", on_click=lambda: take(now), help=help):
             frame.go_to("playground")
 
 

@@ -10,7 +10,7 @@ from attention.heads import sink_share, strongest_links
 from pages.shared import arithmetic, explain, frame, lesson, stages
 from pages.shared.frame import bound, change
 from pages.shared.parts import bert_figures, bert_model, bert_view
-from pages.shared.parts.bert import chart
+from pages.shared.parts.bert import about_view, chart
 from pages.shared.parts.bert_figures import head_map
 from pages.shared.parts.bert_view import View
 from pages.shared.parts.start import sum_lines
@@ -29,13 +29,10 @@ def arithmetic_panel(now: View) -> None:
         query, key = pair
         opened = bert_view.cell(now, query, key, frame.scenario().component)
         q, k = explain.quoted(now.trace, query), explain.quoted(now.trace, key)
-        left, right = st.columns([2, 5], gap="small")
+        left, right = st.columns([3, 8], gap="small")
         with left, st.container(gap="xxsmall"):
             a, h = now.attention, now.head
-            st.markdown(
-                f"**:violet[q {q}] and :green[k {k}], number by number; below, their "
-                f"{a.Q.shape[-1]} products**"
-            )
+            st.markdown(f"**:violet[q {q}] and :green[k {k}]**, and their {a.Q.shape[-1]} products")
             chart(
                 "bert_products",
                 bert_figures.products(
@@ -145,7 +142,7 @@ def links_and_mean(now: View) -> None:
         )
         st.markdown(
             f":small[:gray[{len(found)} of {len(now.tokens) ** 2} links. Thicker: more weight. "
-            "Point at a token for its numbers.]]"
+            f"Point at a token for its numbers. {about_view(now)}]]"
         )
     with right, st.container(gap="xxsmall"):
         _mean(now)
@@ -161,6 +158,7 @@ def _mean(now: View) -> None:
         head_map(now, now.mean, stages.palette(), numbers=True),
         f"The mean of all {count} maps; the largest weight is {number(float(now.mean.max()))}.",
     )
+    st.markdown(f":small[:gray[{about_view(now)}]]")
 
 
 def mean_question(now: View) -> tuple[str, list[str], tuple[str, ...], str]:
@@ -231,6 +229,7 @@ def leaving_out(now: View) -> None:
         with column, st.container(gap="xxsmall"):
             st.markdown(title)
             chart(key, figure, title.replace("*", ""))
+    st.markdown(f":small[:gray[{about_view(now)}]]")
     st.markdown(about_change(now, other))
 
 
@@ -244,6 +243,8 @@ def about_change(now: View, other: View) -> str:
     q = explain.quoted(now, query)
     row = other.map[query]
     top = int(np.argmax(row))
+    if not other.trace.mask.any():
+        return "Nothing is left to look at: every weight is 0."
     text = (
         f"In {now.name} {q} now gives most to {explain.quoted(now, top)}: "
         f"{number(float(row[top]))}, before {number(float(now.map[query, top]))}. "
