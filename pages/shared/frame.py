@@ -41,7 +41,10 @@ PAGES = {
         PageName("order", "Order"),
         PageName("block", "The Transformer block"),
     ),
-    "Real models": (PageName("bert", "BERT: real heads"),),
+    "Real models": (
+        PageName("bert", "BERT: real heads"),
+        PageName("gpt", "GPT: the next word"),
+    ),
     "Practise": (
         PageName("practice", "Practice"),
         PageName("glossary", "Glossary and sources"),

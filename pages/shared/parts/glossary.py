@@ -101,7 +101,10 @@ TERMS = (
         "Cache of keys and values",
         "The keys and values of earlier words, kept while a model writes word by word, so that "
         "they need not be computed again.",
-        ("heads",),
+        (
+            "gpt",
+            "heads",
+        ),
         ("cache",),
     ),
     Term(
@@ -197,7 +200,7 @@ TERMS = (
         "GPT",
         "A stack of Transformer blocks with a causal mask, first published in 2018; it was trained "
         "to say the next word.",
-        ("block", "masks"),
+        ("gpt", "block", "masks"),
     ),
     Term(
         "Gradient",
@@ -248,13 +251,20 @@ TERMS = (
     Term(
         "Layer",
         "One round of computing on all words; in a Transformer the same as a block.",
-        ("block", "heads", "masks", "bert", "fails"),
+        ("block", "heads", "masks", "bert", "fails", "gpt"),
     ),
     Term(
         "Length of a vector",
         "The root of the sum of its squared numbers; also called its norm.",
         ("scaling", "block", "heads", "memory", "masks", "qkv"),
         ("length", "long"),
+    ),
+    Term(
+        "Logit",
+        "The score that a model gives a word, before a softmax over all words makes it a "
+        "probability.",
+        ("gpt",),
+        ("logits",),
     ),
     Term(
         "Loss",
@@ -367,7 +377,7 @@ TERMS = (
     Term(
         "Seed",
         "A number from which all random numbers follow: the same seed gives the same numbers.",
-        ("playground", "heads", "block"),
+        ("playground", "heads", "block", "gpt"),
     ),
     Term(
         "Self-attention",
@@ -378,7 +388,7 @@ TERMS = (
         "Sink",
         "A token, mostly the first, to which heads give the attention that they have no other use "
         "for.",
-        ("bert",),
+        ("bert", "gpt"),
         ("sinks",),
     ),
     Term(
@@ -424,14 +434,25 @@ TERMS = (
         "Temperature",
         "A number that divides the scores before the softmax: below 1 it picks more sharply, above "
         "1 more evenly.",
-        ("scaling",),
+        ("scaling", "gpt"),
     ),
     Term(
         "Token",
         "A piece of text that gets one vector: here a word or a sign, in real models often a part "
         "of a word.",
-        ("start", "bert"),
+        ("start", "bert", "gpt"),
         ("tokens",),
+    ),
+    Term(
+        "Top-k",
+        "Drawing the next word among the k likeliest alone.",
+        ("gpt",),
+    ),
+    Term(
+        "Top-p",
+        "Drawing the next word among the fewest of the likeliest that together reach the "
+        "probability p; also called nucleus sampling.",
+        ("gpt",),
     ),
     Term(
         "Transformer",
@@ -506,6 +527,7 @@ TERMS = (
             "masks",
             "bert",
             "fails",
+            "gpt",
         ),
         ("weight",),
     ),
@@ -657,6 +679,13 @@ TRAIL = (
         "https://arxiv.org/abs/1706.03762",
     ),
     Source(
+        "Fan et al.",
+        2018,
+        "Hierarchical neural story generation",
+        "top-k",
+        "https://arxiv.org/abs/1805.04833",
+    ),
+    Source(
         "Khandelwal et al.",
         2018,
         "Sharp nearby, fuzzy far away: how neural language models use context",
@@ -749,6 +778,13 @@ TRAIL = (
         "https://arxiv.org/abs/2004.05150",
     ),
     Source(
+        "Holtzman et al.",
+        2020,
+        "The curious case of neural text degeneration",
+        "top-p",
+        "https://arxiv.org/abs/1904.09751",
+    ),
+    Source(
         "Kitaev et al.",
         2020,
         "Reformer: the efficient Transformer",
@@ -833,6 +869,13 @@ TRAIL = (
         "The Llama 3 herd of models",
         "the sizes of a large model of today",
         "https://arxiv.org/abs/2407.21783",
+    ),
+    Source(
+        "Allal et al.",
+        2025,
+        "SmolLM2: when Smol goes big, data-centric training of a small language model",
+        "a GPT small enough for one’s own machine",
+        "https://arxiv.org/abs/2502.02737",
     ),
     Source(
         "“Self Attention for dummies”",
