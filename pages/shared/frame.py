@@ -44,6 +44,7 @@ PAGES = {
     "Real models": (
         PageName("bert", "BERT: real heads"),
         PageName("gpt", "GPT: the next word"),
+        PageName("yours", "Your own model"),
     ),
     "Practise": (
         PageName("practice", "Practice"),
