@@ -633,3 +633,33 @@ def test_the_settings_survive_a_link():
         gpt_seed=8,
     )
     assert from_link(to_link(given)[0]) == (given, ())
+
+
+# ---- a real browser: clicks, and turns that the server takes by itself
+
+
+def click_at(page, key: str, x: float, y: float) -> None:
+    """Click a chart at shares of its width and height."""
+    chart = page.locator(f".st-key-{key} .nsewdrag").first
+    box = chart.bounding_box()
+    chart.click(position={"x": box["width"] * x, "y": box["height"] * y})
+
+
+def test_in_a_browser_it_writes_by_itself_and_clicks_open_heads_and_rows(page, server, tiny):
+    n = len(view(tiny, gpt_seed=4, written=MAX_WRITTEN).written)  # the last of them is the end
+    page.goto(f"{server}/gpt?gpt_seed=4")
+    page.locator(".st-key-gpt_map .js-plotly-plot").wait_for(timeout=30_000)
+    page.get_by_role("button", name="Go on", exact=True).click()
+    page.get_by_text("The text has ended.").wait_for(timeout=30_000)
+    page.wait_for_url(f"**written={n}**", timeout=10_000)
+    T = 12 + n - 1
+    plot = "document.querySelector('.st-key-gpt_map .js-plotly-plot')"
+    rows = f"() => {plot}._fullData[0].z.length"
+    page.wait_for_function(f"({rows})() === {T}", timeout=10_000)
+    click_at(page, "gpt_mosaic", 0.62, 0.85)
+    page.get_by_text("L2H2:").wait_for(timeout=10_000)
+    click_at(page, "gpt_map", 0.1, 7.5 / T)
+    page.get_by_text("After “It”").wait_for(timeout=10_000)
+    page.wait_for_url("**gpt_row=7**", timeout=10_000)
+    page.get_by_role("button", name="Start over").click()
+    page.wait_for_function(f"({rows})() === 12", timeout=10_000)
