@@ -20,7 +20,7 @@ if model:
 if head:
     lesson.misconception("The file says how many heads there are.", yours.about_heads(head))
     lesson.symbols(
-        r"\begin{gathered}Q=X\,W_q+b_q\quad K=X\,W_k+b_k\quad V=X\,W_v+b_v\\"
+        r"\begin{gathered}Q=X\,W_q+b_q\quad K=X\,W_k+b_k\\V=X\,W_v+b_v\\"
         r"\mathrm{output}=\sum_{\mathrm{heads}}\mathrm{weights}\cdot V\,W_o+b_o\end{gathered}",
         {
             "X": "what goes into the layer, one row a token",

@@ -270,6 +270,17 @@ def test_letting_go_returns_to_the_example():
     assert "MiniLM" in said(app)
 
 
+def test_a_missing_example_is_said(monkeypatch):
+    yours.example.clear()
+    monkeypatch.setattr(yours_model, "DATA", ROOT / "nowhere")
+    app = open_page()
+    assert [text.value for text in app.text] == [
+        "The file cannot be read: No such file or directory."
+    ]
+    app.selectbox(key="checkpoint").set_value("llama")
+    assert charts(run(app))
+
+
 def test_a_link_to_a_file_of_someone_else_says_so():
     app = open_page(checkpoint="own")
     assert [info.value[:24] for info in app.info] == ["The file of this link is"]
@@ -616,6 +627,16 @@ def test_the_strengths_on_the_page_are_the_singular_values():
     np.testing.assert_allclose(bars, whole, rtol=1e-4)
     half = int(np.searchsorted(np.cumsum(whole**2), (whole**2).sum() / 2)) + 1
     assert f"**{half} of 8** hold half" in said(app)
+
+
+def test_strengths_that_would_take_long_are_left_out():
+    arrays = {
+        "in_proj_weight": np.ones((3 * 640, 640), np.float32),
+        "out_proj.weight": np.ones((640, 640), np.float32),
+    }
+    model = opened(write_matrices(".safetensors", arrays))
+    assert yours_model.read_head(model, model.layers[0], 1, 0).strengths is None
+    assert yours_model.read_head(model, model.layers[0], 10, 9).strengths.shape == (64,)
 
 
 def test_the_misconception_counts_what_fits():

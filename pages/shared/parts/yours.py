@@ -20,7 +20,6 @@ from attention.checkpoints import (
     stands_in,
 )
 from attention.files import READABLE, FileProblem, write_matrices
-from attention.heads import score_strengths
 from attention.scenario import CHECKPOINTS, MATRIX_NAMES, Matrix, Scenario
 from attention.text import tokenize
 from pages.shared import controls, figures, frame, lesson, stages
@@ -58,9 +57,11 @@ CUT_DOWN = """\
 from safetensors import safe_open
 from safetensors.torch import save_file
 
+keep = "layer.3."  # as the model names it: "h.3.", "layers.3."
 with safe_open("model.safetensors", "pt") as model:
-    names = [name for name in model.keys() if ".layer.3." in name]
-    save_file({name: model.get_tensor(name) for name in names}, "layer-3.safetensors")"""
+    names = [name for name in model.keys() if keep in name]
+    layer = {name: model.get_tensor(name) for name in names}
+save_file(layer, "layer-3.safetensors")"""
 
 
 @dataclass
@@ -117,7 +118,11 @@ def start(name: str, idea: str) -> Model | None:
         with st.container(border=True, horizontal=True, vertical_alignment="center", key="refused"):
             st.text(desk().problem, width="stretch")
             st.button("Dismiss", key="dismiss_refused", type="tertiary", on_click=_forgive)
-    model = _model(scenario.checkpoint)
+    try:
+        model = desk().own if scenario.checkpoint == "own" else example(scenario.checkpoint)
+    except FileProblem as problem:
+        st.text(str(problem))
+        return None
     if model is None:
         st.info("The file of this link is on another machine. Open yours above, or an example.")
         return None
@@ -132,10 +137,6 @@ def _has_own(scenario: Scenario) -> bool:
 def _checkpoint_texts() -> dict[str, str]:
     own = desk().own
     return CHECKPOINT_TEXTS | {"own": f"Yours: {own.name}" if own else "A file of one’s own"}
-
-
-def _model(checkpoint: str) -> Model | None:
-    return desk().own if checkpoint == "own" else example(checkpoint)
 
 
 @st.cache_resource(show_spinner=False)
@@ -479,7 +480,7 @@ def matrix_title(name: str, W: np.ndarray, limit: float) -> str:
     written = f"${name}$"
     if name in HUES:
         written = f":{HUES[name]}[**${name}$**]"
-    step = yours_figures.pooled(W)[1]
+    step = yours_figures.pool_step(W.shape)
     drawn = f", drawn: the largest of {step}" if step > 1 else ""
     return f"{written} {_shape(W.shape)} :small[{stages.legend(name, limit)}:gray[{drawn}]]"
 
@@ -527,17 +528,27 @@ def place_and_strength(model: Model, head: Head) -> None:
             )
             _chart("yours_place", figure, explain_place(head))
     with right:
-        p = head.projections
-        strengths = score_strengths(p.W_q, p.W_k)
-        random = yours_figures.random_strengths(*p.W_q.shape)
-        random = random * np.sqrt(np.square(strengths, dtype=np.float64).sum())
-        said = strengths_said(strengths, random)
+        _strength(head)
+
+
+def _strength(head: Head) -> None:
+    """The singular values of W_q W_kᵀ, where they are cheap."""
+    strengths = head.strengths
+    if strengths is None:
         st.markdown(
-            "**How many ways it compares.** A score is $x_i\\,W_q W_k^\\top x_j^\\top$; these are "
-            f"the singular values of $W_q W_k^\\top$, one for each direction. {said}"
+            "**How many ways it compares** is not computed for a head this large: "
+            f"{_shape(head.projections.W_q.shape)}."
         )
-        figure = yours_figures.strengths_figure(strengths, random, stages.palette())
-        _chart("yours_strengths", figure, in_plain(said))
+        return
+    random = yours_figures.random_strengths(*head.projections.W_q.shape)
+    random = random * np.sqrt(np.square(strengths, dtype=np.float64).sum())
+    said = strengths_said(strengths, random)
+    st.markdown(
+        "**How many ways it compares.** A score is $x_i\\,W_q W_k^\\top x_j^\\top$; these are "
+        f"the singular values of $W_q W_k^\\top$, one for each direction. {said}"
+    )
+    figure = yours_figures.strengths_figure(strengths, random, stages.palette())
+    _chart("yours_strengths", figure, in_plain(said))
 
 
 def place_question(model: Model, head: Head) -> tuple[str, list[str], str]:
@@ -635,7 +646,9 @@ def table(model: Model) -> None:
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.markdown(title, width="content")
         _popover("All tensors", lambda: _tensor_table(model))
-    with st.container(height=250 if len(lines) > 8 else "content", border=False, key="layers"):
+    # A fixed height makes the container scroll by itself, sideways too on a phone.
+    height = min(37 * (len(lines) - 1) + 12, 340)
+    with st.container(height=height, border=False, key="layers"):
         st.markdown("\n".join(lines))
 
 
@@ -706,6 +719,8 @@ def _take(model: Model, head: Head, fields: dict[str, object]) -> None:
     change(**drop_matrices() | fields)
     where = f"layer {head.layer.name}" if head.layer.name else "the tensors you picked"
     frame.say(f"W_q, W_k and W_v are those of head {head.head}, {where}, of {model.name}.")
+    if fields.get("X") is None:
+        frame.say("The vectors of the words are not: read the map for its mechanics alone.")
 
 
 def download(head: Head) -> bytes:

@@ -32,7 +32,7 @@ def pooled(W: np.ndarray, most: int = MAX_CELLS) -> tuple[np.ndarray, int]:
 
     Returns what is drawn and `step`, 1 where all of W is.
     """
-    step = -(-W.size // most)
+    step = pool_step(W.shape, most)
     if step == 1:
         return W, 1
     if W.shape[0] < W.shape[1]:
@@ -42,6 +42,11 @@ def pooled(W: np.ndarray, most: int = MAX_CELLS) -> tuple[np.ndarray, int]:
     blocks = padded.reshape(-1, step, W.shape[1])
     largest = np.abs(blocks).argmax(axis=1)[:, None]
     return np.take_along_axis(blocks, largest, axis=1)[:, 0], step
+
+
+def pool_step(shape: tuple[int, int], most: int = MAX_CELLS) -> int:
+    """How many numbers one drawn number stands for."""
+    return -(-shape[0] * shape[1] // most)
 
 
 def matrix_figure(W: np.ndarray, palette: Palette, limit: float) -> go.Figure:

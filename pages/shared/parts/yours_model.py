@@ -11,7 +11,7 @@ import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import urlsplit
@@ -30,6 +30,7 @@ from attention.checkpoints import (
     read_projections,
 )
 from attention.files import FileProblem, Tensor, safetensors_header, write_matrices
+from attention.heads import score_strengths
 from attention.projections import Projections
 from attention.randomness import stable_rng
 
@@ -37,6 +38,7 @@ LOCAL_FILES = "ATTENTION_LOCAL_FILES"  # set to 1 on one's own machine: files ma
 FORWARDED = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-Ip")
 DATA = Path(attention.__file__).parent / "data"
 MAX_NAME = 60
+MAX_WORK = 1e8  # d_model times the square of d_k
 
 Source = Callable[[], AbstractContextManager[BinaryIO | bytes]]
 
@@ -64,6 +66,14 @@ class Head:
     head: int
     parts: Mapping[str, Part]  # where it stands in the file
     projections: Projections
+
+    @cached_property
+    def strengths(self) -> np.ndarray | None:
+        """The singular values of W_q W_kᵀ, largest first; None where they would take long."""
+        W_q = self.projections.W_q
+        if W_q.size * W_q.shape[1] > MAX_WORK:
+            return None
+        return score_strengths(W_q, self.projections.W_k)
 
     @property
     def shared_by(self) -> range:
@@ -248,9 +258,9 @@ PUBLISHED = {
 def _published(folder: str, title: str, about: str) -> Model:
     path = DATA / folder / "model.safetensors"
     with _plainly():
-        stamp = _stamp(path)
-    source = partial(_unchanged, path, stamp)
-    return open_model(title, stamp[0], source, n_heads=_heads_beside(path), about=about)
+        size = path.stat().st_size
+    source = partial(path.open, "rb")
+    return open_model(title, size, source, n_heads=_heads_beside(path), about=about)
 
 
 Tensors = Iterator[tuple[str, np.ndarray]]
