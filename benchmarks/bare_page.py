@@ -18,5 +18,5 @@ figures = charts(sys.argv[1])
 sentence = st.text_input("Sentence", next(iter(figures)))
 for place, column in enumerate(st.columns(4) * 2 + [st.container()]):
     name, figure = figures[sentence][place]
-    with column, st.container(key=name):
-        st.plotly_chart(figure, key=f"{name}_chart", theme=None, config={"displayModeBar": False})
+    with column:
+        st.plotly_chart(figure, key=name, theme=None, config={"displayModeBar": False})

@@ -6,9 +6,11 @@ from pages.shared import controls, frame, panels
 
 scenario = frame.begin()
 with st.container(gap="xsmall"):
-    controls.sentence_and_buttons(scenario)
-    result = controls.run(scenario)
-    panels.insight(result)
-    panels.all_stages(result)
+    top = st.container()
+    result = controls.run(scenario, top)
+    places = panels.charts(result)
+    with top:
+        controls.sentence_and_buttons(scenario)
+    panels.words(result, places)
     panels.show_arithmetic(result)
     panels.clicks(result)

@@ -99,9 +99,19 @@ def take_sentence(sentence: str) -> None:
     change(sentence=sentence, **open_again)
 
 
-def run(scenario: Scenario) -> ForwardPass:
-    """Compute what is on screen; an empty sentence and an impossible setting stop here, plainly."""
+def _fill(top, scenario: Scenario) -> None:
+    if top is not None:
+        with top:
+            sentence_and_buttons(scenario)
+
+
+def run(scenario: Scenario, top=None) -> ForwardPass:
+    """Compute what is on screen; an empty sentence and an impossible setting stop here, plainly.
+
+    top: where the playground's controls go. It fills that place after its charts, unless it stops.
+    """
     if not len(tokenize(scenario.sentence)):
+        _fill(top, scenario)
         st.info("Type a sentence, or take one of these:")
         for place, example in enumerate(EXAMPLES[:3]):
             st.button(
@@ -114,6 +124,7 @@ def run(scenario: Scenario) -> ForwardPass:
     try:
         result = forward(scenario, max_tokens=MAX_TOKENS)
     except ValueError as problem:
+        _fill(top, scenario)
         with st.container(border=True, key="problem"):
             st.text(str(problem))
             st.button("Back to the first screen", key="reset_problem", on_click=reset)

@@ -18,83 +18,93 @@ def chosen(result: ForwardPass) -> tuple[int, int | None]:
     return selection(result.scenario, result.tokens, result.attention.weights[0])
 
 
-def insight(result: ForwardPass) -> None:
-    """Say what the chosen word looks at, and show its row as bars."""
-    left, right = st.columns(2, gap="small", vertical_alignment="bottom")
+def charts(result: ForwardPass) -> dict:
+    """Draw the bars and the eight stages; return the places left for the words around them.
+
+    The charts are sent before anything else on the page, because they are what a browser takes
+    longest to draw, and what a person waits for.
+    """
     query, key = chosen(result)
+    limits, colours = stages.limits(result), stages.palette()
+    left, right = st.columns(2, gap="small", vertical_alignment="bottom")
+    rows = [st.columns(4, gap="small") for _ in BANDS]
+    with right:
+        _bars(result, query, key)
+    places = {"insight": left}
+    for columns, band in zip(rows, BANDS, strict=True):
+        for column, stage in zip(columns, band, strict=True):
+            with column, st.container(gap="xxsmall"):
+                places[stage] = st.container(
+                    horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"
+                )
+                st.plotly_chart(
+                    stages.stage_figure(result, stage, query, key, limits[stage], colours),
+                    key=stage,
+                    theme=None,
+                    config=figures.CONFIG,
+                    alt=explain.alt(result, stage),
+                )
+    return places
+
+
+def _bars(result: ForwardPass, query: int, key: int | None) -> None:
     texts = result.tokens.texts
     row = result.attention.weights[0, query]
-    names = distinct(texts)
-    places = list(range(len(texts)))
-    with left:
-        with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-            st.selectbox(
-                "Query: the word that looks",
-                places,
-                format_func=names.__getitem__,
-                label_visibility="collapsed",
-                width=140,
-                **bound("query", query),
-            )
-            st.subheader(explain.claim(result, query, key), anchor=False, width="content")
-            st.selectbox(
-                "Key: the word that is looked at",
-                places,
-                index=None,
-                format_func=names.__getitem__,
-                placeholder="a word",
-                label_visibility="collapsed",
-                width=140,
-                **bound("key", key, take=_take_key),
-            )
-        st.markdown(f":gray[{explain.insight(result, query, key)}]")
-    with right:
-        height = 98 if len(texts) <= 14 else 122
-        figure = figures.bars(row, stages.palette(), texts=texts, chosen=key, height=height)
-        with st.container(key="row"):
-            st.plotly_chart(
-                figure,
-                key="row_chart",
-                theme=None,
-                config=figures.CONFIG,
-                alt=explain.row_alt(result, query),
-            )
+    height = 98 if len(texts) <= 14 else 122
+    st.plotly_chart(
+        figures.bars(row, stages.palette(), texts=texts, chosen=key, height=height),
+        key="row",
+        theme=None,
+        config=figures.CONFIG,
+        alt=explain.row_alt(result, query),
+    )
+
+
+def words(result: ForwardPass, places: dict) -> None:
+    """Write what stands around the charts: the insight beside the bars, the stages' headers."""
+    with places["insight"]:
+        _insight(result)
+    limits = stages.limits(result)
+    for stage in STAGES:
+        with places[stage]:
+            _header(result, stage, limits[stage])
+
+
+def _insight(result: ForwardPass) -> None:
+    query, key = chosen(result)
+    names = distinct(result.tokens.texts)
+    order = list(range(len(names)))
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        st.selectbox(
+            "Query: the word that looks",
+            order,
+            format_func=names.__getitem__,
+            label_visibility="collapsed",
+            width=140,
+            **bound("query", query),
+        )
+        st.subheader(explain.claim(result, query, key), anchor=False, width="content")
+        st.selectbox(
+            "Key: the word that is looked at",
+            order,
+            index=None,
+            format_func=names.__getitem__,
+            placeholder="a word",
+            label_visibility="collapsed",
+            width=140,
+            **bound("key", key, take=_take_key),
+        )
+    st.markdown(f":gray[{explain.insight(result, query, key)}]")
 
 
 def _take_key(key: int | None) -> None:
     change(key=NONE_SELECTED if key is None else key)
 
 
-def all_stages(result: ForwardPass) -> None:
-    """Show the eight stages: embeddings, Q, K, V above scores, scaled, weights, output."""
-    query, key = chosen(result)
-    limits = stages.limits(result)
-    colours = stages.palette()
-    for band in BANDS:
-        for column, stage in zip(st.columns(4, gap="small"), band, strict=True):
-            with column, st.container(gap="xxsmall"):
-                _header(result, stage, limits[stage])
-                figure = stages.stage_figure(result, stage, query, key, limits[stage], colours)
-                with st.container(key=stage):
-                    st.plotly_chart(
-                        figure,
-                        key=f"{stage}_chart",
-                        theme=None,
-                        config=figures.CONFIG,
-                        alt=explain.alt(result, stage),
-                    )
-
-
 def _header(result: ForwardPass, stage: str, limit: float) -> None:
+    st.markdown(stages.title(result, stage, limit), width="content")
     button = stages.FORMULAS[stage][3]
-    title = stages.title(result, stage, limit)
-    if not button or "matrices" in result.scenario.hide:
-        st.markdown(title)
-        return
-    with st.container(
-        horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"
-    ):
-        st.markdown(title, width="content")
+    if button and "matrices" not in result.scenario.hide:
         matrices.edit_button(result, stage, button)
 
 
