@@ -13,27 +13,25 @@ import streamlit as st
 JS = """
 export default function (component) {
   const { data, setTriggerValue } = component;
-  const listening = new Set();
-  const listen = () => {
-    for (const key of data.keys) {
-      const chart = document.querySelector(`.st-key-${key} .js-plotly-plot`);
-      if (!chart || !chart.on || listening.has(chart)) continue;
-      const onClick = (event) => {
-        const point = event.points && event.points[0];
-        if (point) setTriggerValue("cell", { key, x: point.x, y: point.y, at: Date.now() });
-      };
-      chart.on("plotly_click", onClick);
-      listening.add(chart);
-      chart.__cellListener = onClick;
-    }
+  const listening = new Map();
+  // A press comes before Plotly's click, so a chart is listened to when it is first pressed:
+  // watching for new charts would cost time on every change of the page.
+  const onPress = (event) => {
+    const chart = event.target.closest && event.target.closest(".js-plotly-plot");
+    const key = chart && data.keys.find((name) => chart.closest(`.st-key-${name}`));
+    if (!key || !chart.on || listening.has(chart)) return;
+    const onClick = (click) => {
+      const point = click.points && click.points[0];
+      if (point) setTriggerValue("cell", { key, x: point.x, y: point.y, at: Date.now() });
+    };
+    chart.on("plotly_click", onClick);
+    listening.set(chart, onClick);
   };
-  listen();
-  const observer = new MutationObserver(listen);
-  observer.observe(document.body, { childList: true, subtree: true });
+  document.addEventListener("pointerdown", onPress, true);
   return () => {
-    observer.disconnect();
-    for (const chart of listening) {
-      if (chart.removeListener) chart.removeListener("plotly_click", chart.__cellListener);
+    document.removeEventListener("pointerdown", onPress, true);
+    for (const [chart, onClick] of listening) {
+      if (chart.removeListener) chart.removeListener("plotly_click", onClick);
     }
   };
 }
