@@ -34,9 +34,7 @@ def charts(result: ForwardPass) -> dict:
     for columns, band in zip(rows, BANDS, strict=True):
         for column, stage in zip(columns, band, strict=True):
             with column, st.container(gap="xxsmall"):
-                places[stage] = st.container(
-                    horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"
-                )
+                places[stage] = _header_place(result, stage)
                 st.plotly_chart(
                     stages.stage_figure(result, stage, query, key, limits[stage], colours),
                     key=stage,
@@ -101,11 +99,22 @@ def _take_key(key: int | None) -> None:
     change(key=NONE_SELECTED if key is None else key)
 
 
+def _has_button(result: ForwardPass, stage: str) -> bool:
+    return bool(stages.FORMULAS[stage][3]) and "matrices" not in result.scenario.hide
+
+
+def _header_place(result: ForwardPass, stage: str):
+    if not _has_button(result, stage):
+        return st.empty()
+    return st.container(
+        horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"
+    )
+
+
 def _header(result: ForwardPass, stage: str, limit: float) -> None:
     st.markdown(stages.title(result, stage, limit), width="content")
-    button = stages.FORMULAS[stage][3]
-    if button and "matrices" not in result.scenario.hide:
-        matrices.edit_button(result, stage, button)
+    if _has_button(result, stage):
+        matrices.edit_button(result, stage, stages.FORMULAS[stage][3])
 
 
 def clicks(result: ForwardPass) -> None:
@@ -179,9 +188,9 @@ def _scaling_section(result: ForwardPass, query: int, key: int) -> None:
         st.markdown(f"**÷ 1 = {line.result}**")
         st.markdown(":gray[Scaling is off: the scores go into the softmax as they are.]")
         return
-    st.markdown(f"**÷ $\\sqrt{{{d_k}}}$ = {line.result}**")
     st.markdown(
-        _small(
+        f"**÷ $\\sqrt{{{d_k}}}$ = {line.result}**\n\n"
+        + _small(
             f"{line.dividend} ÷ {line.divisor} = {line.result}",
             f":gray[{d_k} products of unit-spread numbers add up to a spread of √{d_k}; "
             "dividing brings it back to 1.]",
@@ -203,9 +212,9 @@ def _weight_section(result: ForwardPass, query: int, key: int) -> None:
     if more:
         parts.append(f"{rest} :gray[({more} more)]")
     exponent = opened.exponent if opened.exponent.strip(".0") else "0"
-    st.markdown(f"**$e^{{{exponent}}}$ ÷ row sum = {opened.result}**")
     st.markdown(
-        _small(
+        f"**$e^{{{exponent}}}$ ÷ row sum = {opened.result}**\n\n"
+        + _small(
             f"{' + '.join(parts)} = {opened.total}",
             f"{opened.power} ÷ {opened.total} = {opened.result}",
             f":gray[exponent: {opened.scaled} − {opened.largest}, the row’s largest]",
