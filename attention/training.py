@@ -148,6 +148,16 @@ class Trainer:
             self._adam(np.concatenate([gradients[name].ravel() for name in NAMES]))
         return self.loss
 
+    def accuracy_held_out(self, n: int = 100) -> float:
+        """How often a pronoun looks most at its antecedent, in sentences of held-out words."""
+        right = []
+        for example in draw_examples(stable_rng("held out", 0), n, held_out=True):
+            X = word_embeddings(tokenize(" ".join(example.words))).X  # (T, D)
+            X = X + _POSITIONS[: len(X)] if self.config.positions else X
+            scaled = (X @ self._W["W_q"]) @ (X @ self._W["W_k"]).T  # (T, T), up to a factor
+            right += [int(scaled[q].argmax()) == example.means[q] for q in example.pronouns]
+        return float(np.mean(right))
+
     def _draw(self) -> None:
         """Draw sentences for 16 steps, those of like length together, so that little is padding."""
         size = self.config.batch

@@ -382,7 +382,7 @@ def test_extreme_numbers_stay_finite():
 # ---- the first screen: learned attention
 
 
-@pytest.mark.parametrize("preset", ["coreference", "grammar"])
+@pytest.mark.parametrize("preset", ["coreference"])
 def test_it_looks_at_the_cat_by_weights_that_were_trained(preset):
     result = forward(Scenario().replace(matrices=preset))
     texts = result.tokens.texts
@@ -392,7 +392,7 @@ def test_it_looks_at_the_cat_by_weights_that_were_trained(preset):
     assert weights.shape == (12, 12)
     np.testing.assert_allclose(weights.sum(1), 1, rtol=1e-6)
     assert weights[it].argmax() == cat
-    assert weights[it, cat] >= {"coreference": 0.8, "grammar": 0.5}[preset]
+    assert weights[it, cat] >= 0.8
     looking_at_cat = (weights.argmax(1) == cat).sum()
     assert looking_at_cat <= 4  # the rest of the sentence looks elsewhere
     assert result.known.all()

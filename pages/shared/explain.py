@@ -20,7 +20,6 @@ NAMES = {  # for a screen reader
 SOURCES = {
     "coreference": "learned: pronoun → noun",
     "coreference-no-positions": "learned without positions",
-    "grammar": "learned: a little grammar",
     "random": "random",
     "identity": "identity",
 }
