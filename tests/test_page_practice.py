@@ -152,7 +152,9 @@ def test_a_link_can_hide_hints_and_solutions():
     app = open_page(exercise="4")
     app.button(key="hide_solutions").click().run()
     assert app.query_params["hide"] == "arithmetic" and not app.toggle
-    assert not app.get("expander")  # the code would tell, too
+    assert [e.label for e in app.get("expander")] == [
+        "Terms on this page"
+    ]  # the code would tell, too
     assert "hide=arithmetic" in app.code[0].value
     app.selectbox(key="exercise").set_value(0).run()
     assert not app.toggle
