@@ -1,21 +1,24 @@
-"""Sentences in which somebody knows what every pronoun means, made from templates.
+"""Sentences in which it is known what every pronoun means, made from templates.
 
-A learned head needs examples. No labelled text is shipped: `draw_sentence` fills templates with
-words from the lists below, so who "it" is, is known by construction. The same seed gives the same
-sentences on every machine.
+A learned head needs examples, and no labelled text is shipped: `draw_example` fills templates with
+words from the lists below, so what "it" stands for is known by construction. The sentences need not
+make sense; they need nouns, pronouns and much else around them. A seed gives the same sentences on
+every machine.
 
-A fifth of the content words (by a digest of the word) and all of `HELD_OUT_TEMPLATES` never occur
-in training; neither do the words of "The cat sat on the mat. It is eating now." that carry its
-meaning, nor the well-known nouns of Winograd's sentences (Levesque et al. 2012).
+A fifth of the nouns and names (by a digest of the word) and all of `HELD_OUT_TEMPLATES` are kept
+out of training; so are the content words of "The cat sat on the mat. It is eating now." and
+well-known nouns of Winograd's sentences (Levesque et al. 2012), with their other forms.
 """
 
 import hashlib
 import re
 from dataclasses import dataclass
 from functools import cache
-from importlib import resources
+from pathlib import Path
 
 import numpy as np
+
+PRESETS = Path(__file__).with_name("presets")
 
 
 def _words(text: str) -> tuple[str, ...]:
@@ -31,110 +34,111 @@ NEVER_TRAINED = frozenset(
 
 WORDS = {
     "animals": """
-        fox fish cricket bird horse dog bear tiger chicken buffalo cattle eagle bull wolf cow
-        lion pet sheep dragon salmon monster mouse duck deer moth butterfly bee whale elephant
-        snake pig shark hawk lamb shrimp rat creature swan monkey snail spider beast frog rabbit
-        tuna beetle crow cod dinosaur trout herd goat turtle calf falcon beaver insect jaguar
-        panda crab mosquito mare goose penguin predator camel moose dolphin worm cobra panther
-        lobster elk owl pony bunny leopard hare crocodile ant labrador""",
+        dog horse bird cow rabbit lion tiger bear mouse duck sheep pig goat wolf fox elephant
+        monkey chicken snake frog fish pony deer bee spider eagle owl camel goose lamb whale
+        dolphin shark turtle swan crow butterfly cricket buffalo cattle bull pet dragon salmon
+        monster moth hawk shrimp rat creature snail beast tuna beetle cod dinosaur trout herd
+        calf falcon beaver insect jaguar panda crab mosquito mare penguin predator moose worm
+        cobra panther lobster elk bunny leopard hare crocodile ant labrador""",
     "men": """
-        general man spokesman father son chairman king brother husband captain boy prince guy
-        actor pope lord soldier bishop duke emperor colonel priest businessman footballer knight
-        uncle hunter sheriff bachelor dad grandfather baron policeman congressman grandson
-        nephew boxer boyfriend sergeant monarch warrior monk carpenter cowboy sailor wrestler
-        salesman butcher daddy wizard gentleman fisherman groom samurai""",
+        boy man father brother uncle son king prince grandfather husband soldier actor policeman
+        dad nephew hunter sailor butcher priest grandson captain general spokesman chairman guy
+        pope lord bishop duke emperor colonel businessman footballer knight sheriff bachelor
+        baron congressman boxer boyfriend sergeant monarch warrior monk carpenter cowboy
+        wrestler salesman daddy wizard gentleman fisherman groom samurai""",
     "women": """
-        wife woman mother daughter girl spokeswoman sister queen lady actress princess mom
-        girlfriend widow nurse grandmother aunt bride goddess witch chairwoman empress maid
-        granddaughter duchess niece mistress nun heroine countess diva housewife waitress""",
+        girl woman mother sister aunt daughter queen princess grandmother wife nurse actress
+        lady mom niece maid granddaughter bride waitress witch spokeswoman girlfriend widow
+        goddess chairwoman empress duchess mistress nun heroine countess diva housewife""",
     "people": """
-        president minister leader director secretary coach executive player manager person judge
-        officer child governor deputy champion attorney professor student mayor lawyer guard
-        friend analyst criminal commander writer host assistant author editor owner ambassador
-        driver representative doctor artist senator singer baby commissioner pilot suspect
-        teacher veteran prosecutor passenger politician expert reporter victim journalist
-        adviser economist worker patient adult cook guest tourist graduate diplomat hero
-        employee resident boss refugee teen engineer citizen client customer runner designer kid
-        activist baker architect critic publisher twin consultant scientist poet killer composer
-        spy prisoner historian nominee referee teammate inspector neighbor musician cousin
-        immigrant columnist farmer lawmaker administrator athlete correspondent physician
-        scholar painter researcher photographer defendant detective guitarist rider trader
-        employer rabbi teenager colleague chef pastor superintendent surgeon survivor clerk
-        companion visitor gunman drummer heir investigator infant lover conductor banker dancer
-        performer filmmaker novelist instructor comedian pianist songwriter genius servant
-        psychologist vocalist lecturer playwright astronaut stranger translator philosopher
-        builder bassist swimmer sculptor psychiatrist screenwriter counselor spouse murderer
-        pupil inventor accountant traveler technician physicist bodyguard skier racer mechanic
-        cyclist educator thief apprentice sprinter skater biologist therapist newborn prostitute
-        intern tenant mathematician foreigner librarian biographer astronomer entertainer
-        choreographer dentist chemist landlord violinist toddler nanny sociologist illustrator
-        archaeologist roommate classmate acquaintance gardener orphan""",
+        teacher doctor student farmer singer artist driver pilot lawyer baker writer painter
+        neighbor friend boss child chef cook musician dancer judge poet player manager worker
+        reporter cousin gardener guard professor scientist thief engineer author president
+        minister leader director secretary coach executive person officer governor deputy
+        champion attorney mayor analyst criminal commander host assistant editor owner
+        ambassador representative senator baby commissioner suspect veteran prosecutor passenger
+        politician expert victim journalist adviser economist patient adult guest tourist
+        graduate diplomat hero employee resident refugee teen citizen client customer runner
+        designer kid activist architect critic publisher twin consultant killer composer spy
+        prisoner historian nominee referee teammate inspector immigrant columnist lawmaker
+        administrator athlete correspondent physician scholar researcher photographer defendant
+        detective guitarist rider trader employer rabbi teenager colleague pastor superintendent
+        surgeon survivor clerk companion visitor gunman drummer heir investigator infant lover
+        conductor banker performer filmmaker novelist instructor comedian pianist songwriter
+        genius servant psychologist vocalist lecturer playwright astronaut stranger translator
+        philosopher builder bassist swimmer sculptor psychiatrist screenwriter counselor spouse
+        murderer pupil inventor accountant traveler technician physicist bodyguard skier racer
+        mechanic cyclist educator apprentice sprinter skater biologist therapist newborn
+        prostitute intern tenant mathematician foreigner librarian biographer astronomer
+        entertainer choreographer dentist chemist landlord violinist toddler nanny sociologist
+        illustrator archaeologist roommate classmate acquaintance orphan""",
     "groups": """
-        people police officials members women children men leaders players workers students
-        soldiers reporters families rebels officers residents friends parents victims experts
-        employees militants candidates citizens patients customers champions lawyers doctors
-        civilians lawmakers kids refugees passengers girls brothers individuals journalists
-        artists executives boys prisoners scientists farmers visitors suspects politicians
-        clients protesters teachers immigrants writers activists researchers tourists judges
-        relatives sons athletes drivers diplomats guards colleagues neighbors adults inspectors
-        survivors gunmen veterans pilots coaches humans couples actors foreigners kings guests
-        daughters engineers peacekeepers marines buyers musicians commanders sisters policemen
-        pirates criminals travelers teammates villagers priests firefighters mothers heroes
-        twins babies bankers queens warriors attackers youths specialists performers designers
-        locals fishermen sailors ladies physicians migrants monks nurses graduates singers wives
-        grandchildren teens teenagers architects pupils dancers fathers shoppers professors
-        siblings knights hunters youngsters composers poets thieves infants strangers
+        boys girls children students friends parents teachers workers soldiers players men women
+        farmers kids neighbors tourists guests doctors brothers sisters people pupils singers
+        sailors dancers police firefighters thieves officials members leaders reporters families
+        rebels officers residents victims experts employees militants candidates citizens
+        patients customers champions lawyers civilians lawmakers refugees passengers individuals
+        journalists artists executives prisoners scientists visitors suspects politicians
+        clients protesters immigrants writers activists researchers judges relatives sons
+        athletes drivers diplomats guards colleagues adults inspectors survivors gunmen veterans
+        pilots coaches humans couples actors foreigners kings daughters engineers peacekeepers
+        marines buyers musicians commanders policemen pirates criminals travelers teammates
+        villagers priests mothers heroes twins babies bankers queens warriors attackers youths
+        specialists performers designers locals fishermen ladies physicians migrants monks
+        nurses graduates wives grandchildren teens teenagers architects fathers shoppers
+        professors siblings knights hunters youngsters composers poets infants strangers
         grandparents cousins husbands princes nuns classmates robbers gentlemen schoolchildren""",
     "herds": """
-        fish animals birds tigers dogs bears horses cattle lions eagles bulls sheep deer bats
-        sharks dolphins flies ducks hawks falcons panthers creatures pigs insects mice wolves
-        chickens whales cows penguins elephants mammals pets seals rats bugs ravens monsters
-        monkeys snakes snails dinosaurs frogs turtles bees moths goats ants butterflies
-        mosquitoes beetles spiders""",
+        dogs birds horses cows cats sheep ducks pigs bees goats lions wolves monkeys mice
+        elephants chickens fish bears animals tigers cattle eagles bulls deer bats sharks
+        dolphins flies hawks falcons panthers creatures insects whales penguins mammals pets
+        seals rats bugs ravens monsters snakes snails dinosaurs frogs turtles moths ants
+        butterflies mosquitoes beetles spiders""",
     "things": """
-        film cup television story book car album key radio song newspaper computer video movie
-        ball rock plant magazine letter phone plane cabinet ship van train telephone medal sun
-        bus table picture door card vehicle box bowl novel gun package engine stone page machine
-        boat branch screen suit truck tree wine flag glass bell ring tower salt rocket photo
-        helicopter sugar orange biography apple ticket dinner moon seed jet coffee window map
-        camera cap pan painting guitar bed chair fruit lunch milk beer tea plate dress bag piano
-        wire wheel clock ferry uniform belt shirt cream diamond desk hat calendar pearl shield
-        cheese bread statue rifle pepper breakfast portrait fence brick cloud chocolate butter
-        mirror flower egg coat poem bottle toy pen pot meal button pickup juice taxi knife
-        motorcycle recipe sculpture dish soap airplane pipe bike drum hammer photograph cake
-        basket soup tent jacket bicycle shoe candy sword trailer tire mask garlic oven umbrella
-        yacht ambulance pie brush carpet lemon pizza diary coin salad cart costume memoir honey
-        boot balloon keyboard potato poster shelf banana violin cloth laptop glove onion helmet
-        curtain rope cab blanket wagon fork purse notebook ribbon doll jeep puzzle tomato arrow
-        sandwich closet ladder envelope puppet printer cookie skirt needle parcel tractor razor
-        steak spoon canoe dessert gown trumpet lamp bucket barge flute jar mushroom towel
-        sausage peach freighter pumpkin pencil candle stove kite mural cellphone tablet
-        limousine wallet lantern axe pastry saxophone sweater scarf viola cello minivan pebble""",
+        car book ball door piano cake phone letter house window chair box cup key bag picture
+        table bike bicycle boat train plane bus truck ship guitar violin lamp clock mirror knife
+        bottle glass plate hat coat dress ring newspaper computer camera radio machine toy doll
+        apple bread tree flower stone painting poem story movie bridge tower sword bell flag
+        umbrella wallet ticket pen map shirt jacket candle carpet soup pizza sandwich desk bed
+        shoe song crown watch kite drum rope ladder basket card coin purse rose film television
+        album video sign rock plant magazine cabinet van telephone medal sun storm vehicle bowl
+        novel gun package engine page cable branch screen suit wine salt rocket photo helicopter
+        sugar orange biography dinner moon seed jet coffee cap pan fruit lunch milk beer tea
+        vessel wire wheel ferry uniform belt cream diamond calendar pearl shield battery cheese
+        statue rifle pepper breakfast portrait fence brick cloud chocolate lock butter egg pot
+        meal button pickup juice taxi motorcycle recipe sculpture dish soap airplane leaf pipe
+        hammer photograph tent candy trailer tire mask garlic oven yacht ambulance pie brush
+        lemon diary salad cart costume memoir honey boot balloon keyboard potato poster shelf
+        banana cloth laptop glove onion helmet curtain cab blanket wagon fork notebook ribbon
+        jeep puzzle tomato arrow closet envelope puppet printer cookie skirt jewel needle parcel
+        tractor razor steak spoon canoe dessert gown trumpet bucket barge flute jar mushroom
+        towel sausage peach freighter pumpkin pencil stove mural cellphone tablet limousine
+        lantern axe pastry saxophone sweater scarf viola cello minivan pebble""",
     "plurals": """
-        books cars newspapers songs stories vehicles plants leaves windows ships pictures photos
-        letters planes computers trees guns cards trains devices trucks tickets pages machines
-        tanks doors helicopters clothes boats medals tools flowers balls paintings buses
-        photographs vessels cameras phones shoes eggs bags stones videos rocks flags seeds boxes
-        suits gifts shirts cups toys rings maps vegetables poems tables chairs drums wheels
-        plates bottles keys coins uniforms tires pants beans dishes fruits boots tents stamps
-        tomatoes portraits bells potatoes glasses jackets diamonds jeans nuts dresses watches
-        shorts warships gloves roses hats cookies grapes statues bowls mirrors blankets guitars
-        coats dolls onions candles apples motorcycles knives telephones vans skirts socks bikes
+        books shoes keys flowers apples cars letters boots cookies glasses toys trees eggs bags
+        shirts boxes chairs windows plates photos pictures songs stones tickets bells newspapers
+        stories vehicles plants leaves ships planes computers guns cards trains devices trucks
+        pages machines tanks doors helicopters clothes boats medals tools balls paintings buses
+        photographs vessels cameras phones videos rocks flags seeds suits gifts cups rings maps
+        vegetables poems tables drums wheels bottles coins uniforms tires pants beans dishes
+        fruits tents stamps tomatoes portraits potatoes jackets diamonds jeans nuts dresses
+        watches shorts warships gloves roses hats grapes statues bowls mirrors blankets guitars
+        coats dolls onions candles motorcycles knives telephones vans skirts socks bikes
         mushrooms balloons bicycles lamps baskets wagons sandwiches bananas swords trousers
         cakes clocks jewels sunglasses carrots berries pens""",
     "places": """
-        city home school house court bank area office town college church station island road
-        field river park village border hospital ground stage airport room sea coast prison wall
-        hall museum camp hotel lake hill stadium port valley beach floor mountain store bridge
-        farm studio forest bar library theater jail mine neighborhood theatre palace restaurant
-        campus ocean corner temple garden factory wood path shop tower apartment castle trail
-        creek peninsula residence desert gallery mosque cemetery roof shore lane entrance canal
-        gate tunnel harbor suburb yard cathedral kitchen stream chapel zoo cinema lobby basin
-        cave deck monastery mansion cafe bedroom inn canyon jungle garage tomb basement cabin
-        countryside reservoir classroom warehouse cliff supermarket circus lawn gym pond dock
-        bathroom glacier pub fountain pier barn cottage lounge stairs courtyard sidewalk porch
-        swamp playground hut motel convent balcony bakery tavern meadow staircase attic hallway
-        cellar waterfall driveway farmhouse""",
+        house garden park school forest river room kitchen lake field road beach farm hill city
+        village shop station church castle hospital pond yard office library bridge mountain sea
+        street home court bank area town college island border ground stage airport coast prison
+        wall hall museum camp hotel stadium port valley floor store studio bar theater jail mine
+        neighborhood theatre palace restaurant campus ocean corner temple factory wood path
+        tower apartment trail creek peninsula residence desert gallery mosque cemetery roof
+        shore lane entrance canal gate tunnel harbor suburb cathedral stream chapel zoo cinema
+        lobby basin cave deck monastery mansion cafe bedroom inn canyon jungle garage tomb
+        basement cabin countryside reservoir classroom warehouse cliff supermarket circus lawn
+        gym dock bathroom glacier pub fountain pier barn cottage lounge stairs courtyard
+        sidewalk porch swamp playground hut motel convent balcony bakery tavern meadow staircase
+        attic hallway cellar waterfall driveway farmhouse""",
     "surfaces": """
         wall rock floor seat ice table door box branch snow tree window bed chair roof bench
         grass sand desk fence mirror mud basket log carpet cage shelf blanket stairs ladder
@@ -168,66 +172,69 @@ WORDS = {
     "times": """
         year day week month night summer morning hour weekend minute afternoon spring moment
         winter evening autumn""",
+    "bodies": """
+        government company group team party family army union council committee club band crowd
+        crew audience jury choir""",
     "pleasant": """
-        new american old long foreign local white chinese little french small big lost large
-        young russian round german black full strong hard short red english common light kind
-        green poor italian serious brown heavy spanish blue modern huge tough fast famous hot
-        rich happy cold silver fresh pretty slow simple dark dangerous broken rare ancient wild
-        golden metal clean friendly weak favorite yellow expensive nice dry tiny healthy soft
-        beautiful angry warm sweet quiet fat narrow calm gray empty bright busy proud tall thin
-        sick enormous wooden cheap nervous strange wonderful smooth tired sad plain funny pink
-        terrible blind dirty wet wise loud purple hungry shy ugly brave elegant curious cruel
-        lonely gentle clever lovely handsome polite tame foolish lazy rude""",
+        old little young big small new black white red brown green blue beautiful happy tall
+        hungry american long foreign local chinese french lost large russian round german full
+        strong hard short english common light kind poor italian serious heavy spanish modern
+        huge tough fast famous hot rich cold silver fresh pretty slow simple dark dangerous
+        broken rare ancient wild golden metal clean friendly weak favorite yellow expensive nice
+        dry tiny healthy soft angry warm sweet quiet fat narrow calm gray empty bright busy
+        proud thin sick enormous wooden cheap nervous strange wonderful smooth tired sad plain
+        funny pink terrible blind dirty wet wise loud purple shy ugly brave elegant curious
+        cruel lonely gentle clever lovely handsome polite tame foolish lazy rude""",
     "states": """
-        new old long early good late white open great small big lost free better young important
-        different black full strong short red clear closed dead popular light kind bad green
-        poor injured serious brown heavy married blue ready wounded alone missing gone older
-        tough fast famous hot fine rich happy cold safe fresh pretty slow guilty dark dangerous
-        broken clean violent friendly perfect sharp weak damaged yellow expensive worried alive
-        confident bigger ill tight patient dry healthy soft beautiful angry cool warm surprised
-        upset sweet quiet calm empty comfortable innocent bright disappointed busy proud smart
-        tall sick bitter hidden optimistic valuable afraid useful pleased raw rough cheap loose
-        nervous frozen strange wonderful smooth tired sad desperate silent satisfied funny
-        pregnant terrible crazy careful excited frustrated honest dirty hopeful sorry brilliant
-        confused wet wise loud fragile glad hungry scared shy unhappy ugly anxious intelligent
-        delighted drunk grateful stupid furious brave curious cruel awful scary horrible weird
-        lonely gentle sour clever lovely handsome thrilled dusty charming asleep dull ripe
-        useless polite rusty rotten noisy bored delicious blonde gorgeous foolish lazy rude
-        awake jealous restless sleepy damp""",
+        tired happy hungry sad angry sick old big small new red broken dirty clean heavy hot
+        cold beautiful expensive late nervous proud scared afraid excited bored kind strong fast
+        black white blue green empty full wet lost sleepy noisy loud lonely brave worried famous
+        young long good funny quiet clever friendly bright ready early open great free better
+        important different short clear closed dead popular light bad poor injured serious brown
+        married wounded alone missing gone older tough fine rich safe fresh pretty slow guilty
+        dark dangerous violent perfect sharp weak damaged yellow alive confident bigger ill
+        tight patient dry healthy soft cool warm surprised upset sweet calm comfortable innocent
+        disappointed busy smart tall bitter hidden optimistic valuable useful pleased raw rough
+        cheap loose frozen strange wonderful smooth desperate silent satisfied pregnant terrible
+        crazy careful frustrated honest hopeful sorry brilliant confused wise fragile glad shy
+        unhappy ugly anxious intelligent delighted drunk grateful stupid furious curious cruel
+        awful scary horrible weird gentle sour lovely handsome thrilled dusty charming asleep
+        dull ripe useless polite rusty rotten delicious blonde gorgeous foolish lazy rude awake
+        jealous restless damp""",
     "fled": """
-        left won came played went lost died fell moved worked appeared returned turned remained
-        arrived ran suffered lived grew spoke stopped stood fought argued studied settled lay
-        walked trained emerged stayed drove jumped complained talked flew landed collapsed
-        struggled traveled climbed escaped slipped rushed disappeared dressed plunged surged
-        sang rolled waited sank marched shook departed sailed raced practiced travelled snapped
-        relaxed tumbled slid slumped bounced rode retreated listened waved cheered joked cried
-        laughed smiled vanished slept stumbled rested floated danced hid prayed yelled woke
-        drifted screamed dived swam paused leaned wept wandered""",
+        slept ran walked jumped stood swam flew sang danced played fell climbed cried laughed
+        smiled waited worked sat hid rested lay came went stopped left won lost died moved
+        appeared returned turned remained arrived suffered lived grew spoke fought argued
+        studied settled trained emerged stayed drove complained talked landed collapsed
+        struggled traveled escaped slipped rushed disappeared dressed plunged surged rolled sank
+        marched shook departed sailed raced practiced travelled snapped relaxed tumbled slid
+        slumped bounced rode retreated listened waved cheered joked vanished stumbled floated
+        prayed yelled woke drifted screamed dived paused leaned wept wandered""",
     "stood": """
-        was fell moved closed worked opened appeared failed turned remained arrived changed
-        dropped broke grew stopped stood lay stayed crashed landed burned exploded slipped
-        disappeared hung existed rolled sank shook cracked faded vanished rested floated swung
+        stood fell lay was broke stopped burned hung rolled arrived moved closed worked opened
+        appeared failed turned remained changed dropped grew stayed crashed landed exploded
+        slipped disappeared existed sank shook cracked faded vanished rested floated swung
         melted leaned""",
     "took": """
-        made used left found took held lost hit received started moved cut gave built sent
-        closed served published wanted opened saw returned wrote brought showed needed sold
-        tried finished offered owned designed dropped carried kept ordered recorded broke read
-        bought prepared discovered caught destroyed covered missed pulled drew picked studied
-        pushed filled shared damaged delivered watched purchased abandoned drove threw fixed
-        chose tested collected constructed lifted enjoyed burned loved cleared painted
-        approached wore ignored locked kicked imported liked remembered touched noticed wrapped
-        examined checked grabbed inherited invented transported stole smashed washed cooked
-        borrowed rode ruined ate tossed repaired admired photographed cleaned inspected hated
-        hid tuned forgot drank""",
+        bought sold found lost opened broke dropped painted washed cleaned wrote read built made
+        carried threw kicked took saw wanted liked loved closed fixed repaired cooked stole hid
+        wore watched played cut drew needed brought used left held hit received started moved
+        gave sent served published returned showed tried finished offered owned designed kept
+        ordered recorded prepared discovered caught destroyed covered missed pulled picked
+        studied pushed filled shared damaged delivered purchased abandoned drove chose tested
+        collected constructed lifted enjoyed burned cleared approached ignored locked imported
+        remembered touched noticed wrapped examined checked grabbed inherited invented
+        transported smashed borrowed rode ruined ate tossed admired photographed inspected hated
+        tuned forgot drank""",
     "met": """
-        told called left found killed held hit asked shot met saw accused arrested followed beat
-        helped joined raised paid married warned carried heard fired knew supported caught fed
-        defeated visited missed attacked pulled fought blamed pushed treated invited recognized
-        hired trained watched abandoned taught questioned praised surprised welcomed encouraged
-        protected saved loved feared approached interviewed ignored kicked respected liked
-        remembered rescued touched contacted answered noticed impressed avoided guided spotted
-        greeted scared embraced thanked trusted cheered chased admired disturbed frightened
-        bothered hated forgot cured annoyed kissed hugged""",
+        met saw helped called loved liked visited followed watched found kissed thanked chased
+        hugged caught married invited taught fed hit heard told left killed held asked shot
+        accused arrested beat joined raised paid warned carried fired knew supported defeated
+        missed attacked pulled fought blamed pushed treated recognized hired trained abandoned
+        questioned praised surprised welcomed encouraged protected saved feared approached
+        interviewed ignored kicked respected remembered rescued touched contacted answered
+        noticed impressed avoided guided spotted greeted scared embraced trusted cheered admired
+        disturbed frightened bothered hated forgot cured annoyed""",
     "doing": """
         going working trying playing living coming training running fighting looking winning
         getting growing starting leaving moving speaking losing writing standing talking driving
@@ -238,15 +245,18 @@ WORDS = {
         smiling crying shaking screaming shouting laughing bleeding spinning washing resting
         shining leaking ringing dreaming glowing""",
     "meet": """
-        like make take use see show help want open know close need hit start move return visit
-        keep call share find cut meet test believe hold study love fight try leave bring beat
-        buy build sell join read protect send avoid carry finish draw save follow trust
-        understand push miss hear check clean write remember pull choose catch touch kick cook
-        lift feed chase forget destroy fix hate teach paint thank burn ignore wash borrow admire""",
+        like make take use see own show help play want open win know close plan need lead hit
+        give start move return visit keep call share find cut meet test believe hold study love
+        fight try leave bring beat buy build drive sell tell serve join read protect send drop
+        avoid carry finish draw ask watch save follow trust lose understand push speak miss hear
+        check clean write remember pull choose catch touch ride kick cook lift wear enjoy feed
+        chase forget destroy fix hate teach paint thank sing prefer burn ignore wash borrow
+        admire""",
     "run": """
-        work go think play run win come move live study fall stop fight leave rest talk stay
-        travel stand read speak dance learn walk wait dream jump sleep drink lie listen sing
-        hide climb smile cry laugh swim relax shine float breathe shout""",
+        work go think play run win come move return live study fall hope stop fight turn leave
+        remain rest talk stay travel stand read appear spend speak dance grow learn walk wait
+        dream jump arrive hang smoke wonder sleep drink lie listen sing hide climb smile burn
+        shake cry laugh swim relax shine float breathe bark shout roar""",
     "where": """
         in on under near behind beside by at across through over around inside outside into onto
         past along above below beneath toward towards against between from off beyond to within""",
@@ -269,13 +279,50 @@ WORDS = {
         yesterday today then suddenly finally later once soon meanwhile now often sometimes
         usually recently eventually tonight perhaps maybe afterwards however therefore still
         also again fortunately unfortunately clearly""",
+    "speakers": """
+        i we you someone everyone everybody somebody""",
+    "runs": """
+        talks works comes remains lives runs hopes studies plays goes appears wins leaves lies
+        moves stands falls returns turns thinks burns stops dreams arrives speaks grows walks
+        travels fights drinks stays reads spends flies sings jumps learns dances wonders laughs
+        smiles rests hangs cries waits climbs sinks shakes hides shouts""",
+    "meets": """
+        shares plans makes shows calls wants needs takes studies plays cuts tests gives follows
+        wins holds hits uses knows leaves believes starts leads moves returns serves tells
+        writes sees thanks visits tries meets finds owns helps opens brings keeps burns asks
+        carries likes checks sells drives speaks draws lifts sends fights loves saves beats
+        drops loses joins reads teaches closes enjoys understands remembers catches finishes
+        wears rides kicks buys watches touches sings builds pulls prefers chooses protects
+        pushes feeds misses hears trusts cooks destroys paints fixes avoids hates ignores""",
 }
-# Grammatical words are few and all of them are trained; the other lists are divided by a digest.
+
+# A fifth of each of these is held out. Verbs, adjectives and the rest are all trained.
 _NOUNS = frozenset(
-    _words(
-        "animals men women people groups herds things plurals places surfaces menames womennames"
-    )
+    _words("animals men women people groups herds bodies things plurals places surfaces")
+    + _words("menames womennames")
 )
+# Each list begins with its everyday words; u^FAVOUR, u uniform, draws them more often.
+FAVOUR = 1.7
+ADJECTIVES = 0.15  # of the noun phrases have one
+FILLED = 0.15  # of the sentences are long
+
+
+@dataclass(frozen=True)
+class Example:
+    """One labelled sentence.
+
+    `words` are its tokens. `means[i]` is the token that token i stands for: itself, or for a
+    pronoun its antecedent. `leans[i]` is the token that token i leans on in a simple grammar: a
+    determiner, adjective or preposition on its noun, a verb or predicate on its subject, an adverb
+    on its verb, a pronoun on its antecedent, all else on itself. `pronouns` are the pronouns with
+    an antecedent. A gap of positions may be put in before token `gap_at` (0: nowhere).
+    """
+
+    words: tuple[str, ...]
+    means: tuple[int, ...]
+    leans: tuple[int, ...]
+    pronouns: tuple[int, ...]
+    gap_at: int = 0
 
 
 @dataclass(frozen=True)
@@ -283,7 +330,7 @@ class _Kind:
     """A kind of noun: its word list, number, pronouns, and how readily a pronoun means it."""
 
     words: str
-    number: str
+    number: str  # "one" and "many" take a determiner, "time" its own, "name" none
     pronouns: tuple[str, ...]
     salience: int
 
@@ -291,6 +338,7 @@ class _Kind:
 _KINDS = {
     "animal": _Kind("animals", "one", ("it",), 3),
     "thing": _Kind("things", "one", ("it",), 2),
+    "body": _Kind("bodies", "one", ("it",), 2),
     "place": _Kind("places", "one", ("it",), 1),
     "surface": _Kind("surfaces", "one", ("it",), 1),
     "time": _Kind("times", "time", ("it",), 0),
@@ -301,15 +349,18 @@ _KINDS = {
     "person": _Kind("people", "one", ("he", "she"), 2),
     "group": _Kind("groups", "many", ("they",), 3),
     "herd": _Kind("herds", "many", ("they",), 3),
+    "speaker": _Kind("speakers", "name", (), 0),
     "things": _Kind("plurals", "many", ("they",), 2),
 }
 # A slot names a family; a kind said twice is drawn twice as often.
 _FAMILIES = {
-    "anything": "animal animal animal thing thing man woman him her person group herd things",
+    "anything": "animal animal animal animal thing thing thing thing man woman him her person "
+    "group herd things things body",
     "living": "animal animal animal man woman him her person group herd",
     "somebody": "man woman him her person man woman group",
+    "doer": "man woman him her person group speaker",
     "human": "man woman him her person group",
-    "object": "thing thing thing things",
+    "object": "thing thing thing thing thing thing thing thing place things things",
     "spot": "place place surface thing",
 }
 _FORMS = {
@@ -328,126 +379,130 @@ _DETERMINERS = {
 _OWNERS = frozenset(_words("its his her their"))
 PRONOUNS = frozenset(_words("it its he him his she her they them their"))
 
-# A, B, C: noun phrases of the families named at the left. A.he, A.him, A.his: a pronoun for A;
-# A.is, A.was, A.has agree with A. CAPITALS draw from a word list; a trailing ? leaves the word
-# out half of the time. / is where a long sentence gets its extra words.
-TRAINING_TEMPLATES = """
-A:anything B:spot | A STOOD WHERE B . / A.he A.is VERY? STATES NOW?
-A:living B:spot | A FLED WHERE B . / A.he A.is DOING NOW?
-A:living B:spot | A FLED HOW? WHERE B . / A.he A.was VERY? STATES
-A:living B:spot | A FLED WHERE B . / A.he FLED HOW?
-A:living | A FLED HOW? . / A.he A.was VERY? STATES
-A:living C:spot | A FLED HOW? . / A.he FLED WHERE C
-A:anything | A A.was VERY? STATES . / A.he STOOD HOW?
-A:somebody B:object | A TOOK B HOW? . / A.he A.is VERY? STATES NOW?
-A:somebody B:object | A TOOK B HOW? . / B.he B.is VERY? STATES NOW?
-A:somebody B:object | A TOOK A.his B . / A.he A.was VERY? STATES
-A:somebody B:object | A TOOK A.his B HOW? . / B.he B.was VERY? STATES
-A:somebody B:animal | A MET B HOW? . / B.he B.was VERY? STATES
-A:somebody B:animal C:spot | A MET B WHERE C . / B.he B.was VERY? STATES NOW?
-A:somebody B:object C:spot | A TOOK B WHERE C . / B.he B.is VERY? STATES NOW?
-A:somebody B:object C:spot | A TOOK B WHERE C . / A.he A.is VERY? STATES NOW?
-A:human B:human | A MET B HOW? . / A.he A.was VERY? STATES
-A:human B:human | A MET B HOW? . / B.he B.was VERY? STATES
-A:human B:human | A MET A.his B . / A.he A.is VERY? STATES
-A:human B:human | A MET A.his B . / B.he B.is VERY? STATES
-A:human B:human C:spot | A MET B WHERE C . / A.he FLED HOW?
-A:human B:human C:spot | A MET B WHERE C . / B.he FLED HOW?
-A:human B:living | A MET B and / MET B.him HOW?
-A:human B:object | A TOOK B and / TOOK B.him HOW?
-A:living B:spot | A did not MEET B JOIN / A.he A.was VERY? STATES
-A:somebody B:object | A did not MEET B JOIN / B.he B.was VERY? STATES
-A:living | A FLED HOW? , JOIN / A.he A.was VERY? STATES
-A:living B:spot | A FLED WHERE B , JOIN / A.he FLED HOW?
-A:living B:spot C:spot | A FLED WHERE B and then / A.he FLED WHERE C
-A:living B:living | A FLED HOW? . / A.he MET B HOW?
-A:living B:object C:spot | A FLED WHERE C . / A.he TOOK B
-A:anything B:anything | A A.was STATES . / A.he A.is VERY? PLEASANT B
-A:anything | OPEN A STOOD HOW? . / A.he A.was VERY? STATES
-A:living T:time | in T A FLED HOW? . / A.he A.was VERY? STATES
-A:anything B:spot T:time | T A STOOD WHERE B . / A.he A.is STATES
-A:living | A FLED . / NOW A.he A.is DOING
-A:anything B:spot | A A.is WHERE B . / A.he A.is VERY? STATES
-A:anything | this A.is A . / A.he A.is VERY? STATES
-A:anything B:spot | there A.is A WHERE B . / A.he A.is VERY? STATES
-A:somebody B:object | A A.has B . / B.he B.is VERY? STATES
-A:somebody B:animal | A A.has B . / A.he MET B.him HOW?
-A:living | when A FLED , / A.he A.was VERY? STATES
-A:living B:object | when A MET B , / A.he FLED HOW?
-A:anything | A who A.was STATES STOOD HOW? . / A.he A.was VERY? STATES
-A:living B:spot C:human | A FLED WHERE B . / C MET A.him HOW?
-A:anything | A A.is VERY? STATES . / i MEET A.him VERY?
-A:living | A can RUN HOW? . / A.he will RUN NOW?
-A:living B:object | A will MEET B . / A.he can RUN HOW?
-A:human B:human | A and B FLED HOW? . / A.he A.was STATES
-A:human B:object C:human | A showed C B . / A.he A.was VERY? STATES
-A:human | A said that / A.he A.was VERY? STATES
-A:somebody B:object | A lost A.his B . / A.he TOOK B.him HOW?
-A:living C:thing | A FLED HOW? . / A.his C was VERY? STATES
-""".strip().splitlines()
 
-HELD_OUT_TEMPLATES = """
-A:living B:spot | last night A A.was DOING WHERE B . A.he looked VERY? STATES
-A:animal B:spot | A FLED WHERE B . A.he A.has been DOING
-A:somebody B:object | A wanted to MEET B . B.he looked VERY? STATES
-A:somebody B:object | A wanted to MEET B . A.he looked VERY? STATES
-A:human B:human | as soon as A MET B , A.he began to RUN
-A:living B:animal | B B.was never MET by A , but B.he seemed STATES
-A:living B:spot | even though A A.was VERY? STATES , A.he FLED WHERE B
-A:somebody B:object | A A.has TOOK B , which made A.him STATES
-A:living B:spot | A did not cross B because A.he A.was too STATES
-A:human B:human C:object | A gave B C . B.he B.was STATES
-A:thing B:spot | somebody left A WHERE B , but A.he A.was STATES
-""".strip().splitlines()
+def _templates(text: str) -> tuple[str, ...]:
+    """Read templates, one a line; one that begins with 3 stands there three times."""
+    lines = (line.split(" ", 1) for line in text.strip().splitlines())
+    return tuple(template for times, template in lines for _ in range(int(times)))
 
 
-@dataclass(frozen=True)
-class Example:
-    """One labelled sentence.
+# A, B, C, T: noun phrases of the families named at the left. A.he, A.him, A.his: a pronoun for A.
+# A.is, A.was, A.has, A.runs, A.meets: verbs that agree with A. CAPITALS draw from a word list; a
+# trailing ? leaves the word out half of the time. / is where a long sentence gets its extra words.
+TRAINING_TEMPLATES = _templates("""
+1 A:anything B:spot | A STOOD WHERE B . / A.he A.is VERY? STATES NOW?
+2 A:living B:spot | A FLED WHERE B . / A.he A.is DOING NOW?
+2 A:living B:spot | A FLED HOW? WHERE B . / A.he A.was VERY? STATES
+2 A:living B:spot | A FLED WHERE B . / A.he FLED HOW?
+2 A:living | A FLED HOW? . / A.he A.was VERY? STATES
+2 A:living C:spot | A FLED HOW? . / A.he FLED WHERE C
+1 A:anything | A A.was VERY? STATES . / A.he STOOD HOW?
+1 A:somebody B:object | A TOOK B HOW? . / A.he A.is VERY? STATES NOW?
+1 A:somebody B:object | A TOOK B HOW? . / B.he B.is VERY? STATES NOW?
+1 A:somebody B:object | A TOOK A.his B . / A.he A.was VERY? STATES
+1 A:somebody B:object | A TOOK A.his B HOW? . / B.he B.was VERY? STATES
+1 A:somebody B:animal | A MET B HOW? . / B.he B.was VERY? STATES
+1 A:somebody B:animal C:spot | A MET B WHERE C . / B.he B.was VERY? STATES NOW?
+1 A:somebody B:object C:spot | A TOOK B WHERE C . / B.he B.is VERY? STATES NOW?
+1 A:somebody B:object C:spot | A TOOK B WHERE C . / A.he A.is VERY? STATES NOW?
+2 A:doer B:object | A TOOK B . / B.he B.is VERY? STATES
+2 A:doer B:object | A TOOK B . / B.he B.was VERY? STATES
+2 A:doer B:object | A TOOK B . / B.he STOOD HOW?
+2 A:doer B:object | A TOOK B . / B.he B.is VERY? PLEASANT
+2 A:doer B:object C:spot | A TOOK B WHERE C . / B.he B.was VERY? STATES
+1 A:doer B:animal | A MET B . / B.he B.was VERY? STATES
+1 A:doer B:human | A MET B . / B.he B.was VERY? STATES
+3 A:thing B:spot | A A.is WHERE B . / A.he A.is VERY? STATES
+3 A:thing B:spot | A STOOD WHERE B . / A.he A.was VERY? STATES
+3 A:things B:spot | A A.was WHERE B . / A.he A.was VERY? STATES
+2 A:living B:spot | A A.runs WHERE B . / A.he A.is VERY? STATES
+2 A:living B:spot | A A.runs WHERE B . / A.he A.runs HOW?
+3 A:thing B:spot | A A.runs WHERE B . / A.he A.is VERY? STATES
+2 A:doer B:object | A A.meets B . / B.he B.is VERY? STATES
+1 A:human B:object | A A.meets B . / A.he A.is VERY? STATES
+1 A:human B:object C:object | A TOOK B . / A.he A.meets C
+2 A:human B:human | A MET B HOW? . / A.he A.was VERY? STATES
+2 A:human B:human | A MET B HOW? . / B.he B.was VERY? STATES
+2 A:human B:human | A MET A.his B . / A.he A.is VERY? STATES
+2 A:human B:human | A MET A.his B . / B.he B.is VERY? STATES
+2 A:human B:human C:spot | A MET B WHERE C . / A.he FLED HOW?
+2 A:human B:human C:spot | A MET B WHERE C . / B.he FLED HOW?
+1 A:human B:living | A MET B and / MET B.him HOW?
+1 A:human B:object | A TOOK B and / TOOK B.him HOW?
+2 A:living B:spot | A did not MEET B JOIN / A.he A.was VERY? STATES
+1 A:somebody B:object | A did not MEET B JOIN / B.he B.was VERY? STATES
+2 A:living | A FLED HOW? , JOIN / A.he A.was VERY? STATES
+2 A:living B:spot | A FLED WHERE B , JOIN / A.he FLED HOW?
+2 A:living B:spot C:spot | A FLED WHERE B and then / A.he FLED WHERE C
+2 A:living B:living | A FLED HOW? . / A.he MET B HOW?
+2 A:living B:object C:spot | A FLED WHERE C . / A.he TOOK B
+1 A:anything B:anything | A A.was STATES . / A.he A.is VERY? PLEASANT B
+1 A:anything | OPEN A STOOD HOW? . / A.he A.was VERY? STATES
+2 A:living T:time | in T A FLED HOW? . / A.he A.was VERY? STATES
+1 A:anything B:spot T:time | T A STOOD WHERE B . / A.he A.is STATES
+2 A:living | A FLED . / NOW A.he A.is DOING
+1 A:anything B:spot | A A.is WHERE B . / A.he A.is VERY? STATES
+1 A:anything | this A.is A . / A.he A.is VERY? STATES
+1 A:anything B:spot | there A.is A WHERE B . / A.he A.is VERY? STATES
+1 A:somebody B:object | A A.has B . / B.he B.is VERY? STATES
+1 A:somebody B:animal | A A.has B . / A.he MET B.him HOW?
+2 A:living | when A FLED , / A.he A.was VERY? STATES
+2 A:living B:object | when A MET B , / A.he FLED HOW?
+1 A:anything | A who A.was STATES STOOD HOW? . / A.he A.was VERY? STATES
+2 A:living B:spot C:human | A FLED WHERE B . / C MET A.him HOW?
+1 A:anything | A A.is VERY? STATES . / i MEET A.him VERY?
+2 A:living | A can RUN HOW? . / A.he will RUN NOW?
+2 A:living B:object | A will MEET B . / A.he can RUN HOW?
+2 A:human B:human | A and B FLED HOW? . / A.he A.was STATES
+1 A:human B:object C:human | A showed C B . / A.he A.was VERY? STATES
+1 A:human | A said that / A.he A.was VERY? STATES
+1 A:somebody B:object | A lost A.his B . / A.he TOOK B.him HOW?
+2 A:living C:thing | A FLED HOW? . / A.his C was VERY? STATES
+""")
 
-    `words` are its tokens; `means[i]` is the index of the token that token i stands for, itself
-    unless it is a pronoun with an antecedent; `pronouns` are the indices of those pronouns; and
-    `gap_at` is the index before which a gap of positions may be inserted, 0 for nowhere.
-    """
+HELD_OUT_TEMPLATES = _templates("""
+1 A:living B:spot | last night A A.was DOING WHERE B . A.he looked VERY? STATES
+1 A:animal B:spot | A FLED WHERE B . A.he A.has been DOING
+1 A:somebody B:object | A wanted to MEET B . B.he looked VERY? STATES
+1 A:somebody B:object | A wanted to MEET B . A.he looked VERY? STATES
+1 A:human B:human | as soon as A MET B , A.he began to RUN
+1 A:living B:animal | B B.was never MET by A , but B.he seemed STATES
+1 A:living B:spot | even though A A.was VERY? STATES , A.he FLED WHERE B
+1 A:somebody B:object | A A.has TOOK B , which made A.him STATES
+1 A:living B:spot | A did not cross B because A.he A.was too STATES
+1 A:human B:human C:object | A gave B C . B.he B.was STATES
+1 A:thing B:spot | somebody left A WHERE B , but A.he A.was STATES
+""")
 
-    words: tuple[str, ...]
-    means: tuple[int, ...]
-    pronouns: tuple[int, ...]
-    gap_at: int = 0
 
-
-def is_held_out(word: str) -> bool:
-    """Return whether a content word is kept out of training: forced, or a fifth by its digest."""
-    digest = hashlib.blake2b(word.encode("utf-8"), digest_size=4).digest()
-    return word in NEVER_TRAINED or int.from_bytes(digest, "little") % 5 == 0
+@cache
+def is_held_out(noun: str) -> bool:
+    """Return whether a noun or name is kept out of training: forced, or a fifth by its digest."""
+    digest = hashlib.blake2b(noun.encode("utf-8"), digest_size=4).digest()
+    return noun in NEVER_TRAINED or int.from_bytes(digest, "little") % 5 == 0
 
 
 @cache
 def word_list(name: str, held_out: bool = False) -> tuple[str, ...]:
-    """Return the words of a list that training may use, or those it may not."""
-    words = WORDS[name].split()
+    """Return the words of a list that training draws, or with `held_out` those it never sees.
+
+    Only nouns and names are held out; of the other lists both are the same.
+    """
+    words = _words(WORDS[name])
     if name in _NOUNS:
         return tuple(word for word in words if is_held_out(word) == held_out)
     return tuple(word for word in words if word not in NEVER_TRAINED)
 
 
-def _pick(rng: np.random.RandomState, options):
-    return options[int(rng.random_sample() * len(options))]
-
-
-def _pick_word(rng: np.random.RandomState, name: str, held_out: bool) -> str:
-    """Draw from a list that stands in order of frequency, common words more often."""
-    words = word_list(name, held_out)
-    return words[int(rng.random_sample() ** 1.7 * len(words))]
-
-
 def draw_example(rng: np.random.RandomState, *, held_out: bool = False) -> Example:
-    """Draw one labelled sentence; with `held_out`, from templates and words never trained on."""
+    """Draw one labelled sentence; with `held_out`, templates and nouns are those never trained."""
     templates = HELD_OUT_TEMPLATES if held_out else TRAINING_TEMPLATES
     while True:
-        example = _fill(rng, _pick(rng, templates), held_out)
-        if example is not None:
-            return example
+        slots, text = _parse(_pick(rng, templates))
+        writer = _Writer(rng, slots, held_out)
+        writer.write(text)
+        if writer.is_clear():
+            return writer.example()
 
 
 def draw_examples(rng: np.random.RandomState, n: int, *, held_out: bool = False) -> list[Example]:
@@ -456,127 +511,237 @@ def draw_examples(rng: np.random.RandomState, n: int, *, held_out: bool = False)
 
 
 @cache
-def _parse(template: str) -> tuple[tuple[tuple[str, str], ...], tuple[str, ...]]:
+def _parse(template: str) -> tuple[tuple[tuple[str, ...], ...], tuple[str, ...]]:
     families, text = template.split("|")
-    slots = tuple(tuple(slot.split(":")) for slot in families.split())
-    return slots, tuple(text.split())
+    return tuple(tuple(slot.split(":")) for slot in families.split()), _words(text)
 
 
-def _fill(rng: np.random.RandomState, template: str, held_out: bool) -> Example | None:
-    """Fill one template, or return None where a pronoun could mean two of its words."""
-    slots, text = _parse(template)
-    kinds = {
-        slot: _KINDS[_pick(rng, _FAMILIES.get(family, family).split())] for slot, family in slots
-    }
-    spoken = {slot: _pick(rng, kind.pronouns) for slot, kind in kinds.items()}
-    words: list[str] = []
-    heads: dict[str, int] = {}
-    pronouns: list[tuple[int, str]] = []
-    gap_at = 0
-    punctuated = rng.random_sample() < 0.5
-    for item in text:
-        if item in kinds:
-            owned = bool(words) and words[-1] in _OWNERS and bool(pronouns)
-            if owned and kinds[item].number == "name":
-                return None
-            words += _noun_phrase(rng, kinds[item], held_out, owned)
-            heads[item] = len(words) - 1
-        elif item[1:2] == "." and item[0] in kinds:
-            slot, form = item.split(".")
-            if form in ("he", "him", "his"):
-                pronouns.append((len(words), slot))
-                words.append(_FORMS[spoken[slot]][form])
-            else:
-                words.append(_AGREEING[form] if kinds[slot].number == "many" else form)
-        elif item == "/":
-            gap_at = len(words)
-            if rng.random_sample() < 0.15:
-                words += _filler(rng, punctuated)
-        elif item in ".,":
-            if punctuated:
-                words.append(item)
-        elif item.isupper():
-            if not item.endswith("?") or rng.random_sample() < 0.5:
-                words.append(_pick_word(rng, item.rstrip("?").lower(), held_out))
+def _pick(rng: np.random.RandomState, options):
+    return options[int(rng.random_sample() * len(options))]
+
+
+_PREPOSITIONS = frozenset(_words("in at by into"))
+_VERBS = frozenset(
+    _words("did will can showed said lost looked wanted began gave left seemed made")
+)
+
+
+class _Writer:
+    """Fills one template, word by word, and remembers what each word means and leans on."""
+
+    def __init__(self, rng: np.random.RandomState, slots: tuple, held_out: bool) -> None:
+        self.rng = rng
+        self.held_out = held_out
+        self.kinds = {
+            slot: _KINDS[_pick(rng, _words(_FAMILIES.get(family, family)))]
+            for slot, family in slots
+        }
+        self.spoken = {
+            slot: _pick(rng, kind.pronouns or ("",)) for slot, kind in self.kinds.items()
+        }
+        self.punctuated = rng.random_sample() < 0.5
+        self.words: list[str] = []
+        self.leans: list[int] = []
+        self.heads: dict[str, int] = {}  # slot: the index of its noun
+        self.pronouns: list[tuple[int, str]] = []
+        self.gap_at = 0
+        self.clear = True
+        self._begin_clause()
+
+    def write(self, text: tuple[str, ...]) -> None:
+        for item in text:
+            slot, _, form = item.partition(".")
+            if item in self.kinds:
+                self._noun_phrase(item)
+            elif slot in self.kinds and form in ("he", "him", "his"):
+                self._pronoun(slot, form)
+            elif slot in self.kinds:
+                self._verb(self._agreeing(slot, form))
+            elif item == "/":
+                self.gap_at = len(self.words)
+                if self.rng.random_sample() < FILLED:
+                    self._filler()
+            elif not item.endswith("?") or self.rng.random_sample() < 0.5:
+                self._word(item.rstrip("?"))
+        if self.punctuated and self.rng.random_sample() < 0.8:
+            self._add(".")
+
+    def is_clear(self) -> bool:
+        """Return whether every pronoun can be read in one way only."""
+        return self.clear and all(self._means_only(slot, at) for at, slot in self.pronouns)
+
+    def example(self) -> Example:
+        means = list(range(len(self.words)))
+        for at, slot in self.pronouns:
+            means[at] = self.leans[at] = self.heads[slot]
+        pronouns = tuple(at for at, _ in self.pronouns)
+        return Example(tuple(self.words), tuple(means), tuple(self.leans), pronouns, self.gap_at)
+
+    def _means_only(self, meant: str, at: int) -> bool:
+        """Another noun before the pronoun that agrees with it must be less salient, or later."""
+        for slot, kind in self.kinds.items():
+            if slot == meant or self.heads[slot] > at or self.spoken[meant] not in kind.pronouns:
+                continue
+            is_later_thing = self.heads[slot] > self.heads[meant] and kind.salience < 3
+            if kind.salience > self.kinds[meant].salience - (not is_later_thing):
+                return False
+        return True
+
+    def _begin_clause(self) -> None:
+        self.subject: int | None = None
+        self.verb: int | None = None
+        self.subject_may_change = True
+        self.waiting: list[int] = []  # words that lean on what comes next
+
+    def _add(self, word: str, leans: int | None = None) -> int:
+        at = len(self.words)
+        self.words.append(word)
+        self.leans.append(at if leans is None else leans)
+        return at
+
+    def _draw(self, name: str) -> str:
+        words = word_list(name, self.held_out)
+        return words[int(self.rng.random_sample() ** FAVOUR * len(words))]
+
+    def _nominal(self, at: int, may_be_subject: bool = True) -> None:
+        """A noun or pronoun: what waited leans on it, and the first of a clause is its subject."""
+        for earlier in self.waiting:
+            self.leans[earlier] = at
+        self.waiting = []
+        if self.subject_may_change and may_be_subject:
+            self.subject = at
+            self.subject_may_change = False
+
+    def _noun_phrase(self, slot: str) -> None:
+        kind, rng = self.kinds[slot], self.rng
+        phrase = [_pick(rng, _DETERMINERS[kind.number])]
+        if self.pronouns and self.words[-1] in _OWNERS:  # "its" is the determiner
+            phrase = []
+            self.clear = self.clear and kind.number != "name"
+        if kind.number in ("one", "many") and rng.random_sample() < ADJECTIVES:
+            phrase.append(self._draw("pleasant"))
+        phrase.append(self._draw(kind.words))
+        if phrase[0] == "a" and phrase[1][0] in "aeiou":
+            phrase[0] = "an"
+        *before, noun = (word for word in phrase if word)
+        self.waiting += [self._add(word) for word in before]
+        self.heads[slot] = self._add(noun)
+        self._nominal(self.heads[slot], may_be_subject=kind.number != "time")
+
+    def _pronoun(self, slot: str, form: str) -> None:
+        at = self._add(_FORMS[self.spoken[slot]][form])
+        self.pronouns.append((at, slot))
+        if form == "his":
+            self.waiting.append(at)
         else:
-            words.append(item)
-    if punctuated and rng.random_sample() < 0.8:
-        words.append(".")
-    if not all(_clear(kinds, spoken, heads, slot, at) for at, slot in pronouns):
-        return None
-    means = list(range(len(words)))
-    for at, slot in pronouns:
-        means[at] = heads[slot]
-    return Example(tuple(words), tuple(means), tuple(at for at, _ in pronouns), gap_at)
+            self._nominal(at)
+
+    def _agreeing(self, slot: str, form: str) -> str:
+        many = self.kinds[slot].number == "many" or self.words[-1] in ("i", "we", "you")
+        if form in ("runs", "meets"):
+            return self._draw(form[:-1] if many else form)
+        return _AGREEING[form] if many else form
+
+    def _verb(self, word: str) -> None:
+        self.verb = self._add(word, self.subject)
+        self.subject_may_change = self.subject is None
+
+    def _word(self, item: str) -> None:
+        name = item.lower()
+        if item in (".", ","):
+            if self.punctuated:
+                self._add(item)
+            self._begin_clause()
+        elif not item.isupper():
+            self._literal(item)
+        elif name in ("fled", "stood", "took", "met", "doing", "run", "meet"):
+            self._verb(self._draw(name))
+        elif name in ("where", "very"):
+            self.waiting.append(self._add(self._draw(name)))
+        elif name in ("how", "now"):
+            self._add(self._draw(name), self.verb)
+        elif name in ("states", "pleasant"):
+            at = self._add(self._draw(name), self.subject)
+            for earlier in self.waiting:
+                self.leans[earlier] = at
+            self.waiting = []
+        else:
+            self._add(self._draw(name))
+            self._begin_clause()
+
+    def _literal(self, word: str) -> None:
+        if word in _PREPOSITIONS:
+            self.waiting.append(self._add(word))
+        elif word in _VERBS:
+            self._verb(word)
+        elif word in ("because", "but", "when", "and", "that", "which"):
+            subject = self.subject
+            self._add(word)
+            self._begin_clause()
+            if word == "and":  # "and loved it" keeps the subject, "and he left" has its own
+                self.subject, self.subject_may_change = subject, True
+        else:
+            at = self._add(word)
+            if word in ("i", "somebody", "this"):
+                self._nominal(at)
+
+    def _filler(self) -> None:
+        """Add one to four phrases with nothing in them that a pronoun could mean."""
+        for _ in range(1 + int(self.rng.random_sample() * 4)):
+            for item in _pick(self.rng, _FILLERS).split():
+                if item.isupper():
+                    name = item.lower()
+                    words = word_list(name)
+                    self._add(words[int(self.rng.random_sample() ** FAVOUR * len(words))])
+                elif item != "." or self.punctuated:
+                    self._add(item)
+        self._begin_clause()
 
 
-def _noun_phrase(rng: np.random.RandomState, kind: _Kind, held_out: bool, owned: bool) -> list[str]:
-    phrase = ["" if owned else _pick(rng, _DETERMINERS[kind.number])]
-    if kind.number != "name" and rng.random_sample() < 0.25:
-        phrase.append(_pick_word(rng, "pleasant", held_out))
-    phrase.append(_pick_word(rng, kind.words, held_out))
-    if phrase[0] == "a" and phrase[1][0] in "aeiou":
-        phrase[0] = "an"
-    return [word for word in phrase if word]
-
-
-def _clear(kinds: dict, spoken: dict, heads: dict, meant: str, at: int) -> bool:
-    """Return whether the pronoun at `at` can only be read as `meant`."""
-    for slot, kind in kinds.items():
-        if slot == meant or spoken[meant] not in kind.pronouns or heads[slot] > at:
-            continue
-        later_object = heads[slot] > heads[meant] and kind.salience < 3
-        if kind.salience > kinds[meant].salience or (
-            kind.salience == kinds[meant].salience and not later_object
-        ):
-            return False
-    return True
-
-
-_FILLERS = """
+_FILLERS = tuple(
+    """
 and HOW and HOW|OPEN OPEN|of course|as always|for a long time|the whole time|more and more
 again and again|very very HOW|in the end|as far as we know|at least for now|if not HOW|like before
-nothing happened .|the weather was STATES .|everything was STATES .|we waited HOW .
-WHERE the PLACES|WHERE the PLACES and the PLACES|all day long|the sun was shining .|and so on
+nothing happened .|the weather was STATES .|everything was STATES .|we waited HOW .|and so on
+WHERE the PLACES|WHERE the PLACES and the PLACES|all day long|the sun was shining .
 we talked about the weather and the THINGS .|there was no noise .|i do not know why .
 """.strip()
-
-
-def _filler(rng: np.random.RandomState, punctuated: bool) -> list[str]:
-    """Draw one to four phrases with nothing in them that a pronoun could mean."""
-    words = []
-    for _ in range(1 + int(rng.random_sample() * 4)):
-        for item in _pick(rng, re.split(r"[|\n]", _FILLERS)).split():
-            if item.isupper():
-                words.append(_pick_word(rng, item.lower(), False))
-            elif item != "." or punctuated:
-                words.append(item)
-    return words
+    .replace("\n", "|")
+    .split("|")
+)
 
 
 def judged_sentences(name: str) -> list[Example]:
-    """Read `presets/<name>-sentences.txt`: "The [dog] slept. {It} is tired." on every line."""
-    source = resources.files("attention") / "presets" / f"{name}-sentences.txt"
-    lines = source.read_text(encoding="utf-8").splitlines()
+    """Read `presets/<name>-sentences.txt`, "The [dog] slept. {It} is tired." on every line.
+
+    Raises ValueError for a line that does not mark one antecedent and one pronoun.
+    """
+    lines = (PRESETS / f"{name}-sentences.txt").read_text(encoding="utf-8").splitlines()
     return [_marked(line) for line in lines if line and not line.startswith("#")]
 
 
 def _marked(line: str) -> Example:
     tokens = re.findall(r"[\[{]?\w+[\]}]?|[^\w\s]", line.lower())
+    nouns = [i for i, token in enumerate(tokens) if token.startswith("[")]
+    pronouns = [i for i, token in enumerate(tokens) if token.startswith("{")]
+    if len(nouns) != 1 or len(pronouns) != 1:
+        raise ValueError(
+            f"{line!r} marks {len(nouns)} antecedents and {len(pronouns)} pronouns; "
+            f"mark one [noun] and one {{pronoun}}."
+        )
     words = tuple(token.strip("[]{}") for token in tokens)
-    noun = next(i for i, token in enumerate(tokens) if token.startswith("["))
-    pronoun = next(i for i, token in enumerate(tokens) if token.startswith("{"))
-    means = tuple(noun if i == pronoun else i for i in range(len(words)))
-    return Example(words, means, (pronoun,))
+    means = tuple(nouns[0] if i == pronouns[0] else i for i in range(len(words)))
+    return Example(words, means, means, tuple(pronouns))
 
 
 def without_punctuation(example: Example) -> Example:
-    """Return the same sentence with its commas, full stops and other marks left out."""
+    """Return the same sentence with its full stops, commas and other marks left out."""
     kept = [i for i, word in enumerate(example.words) if word[0].isalnum()]
     new = {old: index for index, old in enumerate(kept)}
     return Example(
         words=tuple(example.words[i] for i in kept),
         means=tuple(new[example.means[i]] for i in kept),
+        leans=tuple(new.get(example.leans[i], new[i]) for i in kept),
         pronouns=tuple(new[i] for i in example.pronouns),
         gap_at=sum(i < example.gap_at for i in kept),
     )

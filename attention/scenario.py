@@ -53,6 +53,7 @@ _TRAINED = {"embedding": "words", "d_model": 50, "d_k": 32, "d_v": 32, "position
 PRESETS: dict[str, dict[str, object]] = {  # trained weights -> the settings they were trained for
     "coreference": _TRAINED,
     "coreference-no-positions": _TRAINED | {"positions": "none"},
+    "grammar": _TRAINED,
 }
 MATRICES = (*PRESETS, "random", "identity")
 PRONOUNS = frozenset(

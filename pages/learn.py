@@ -6,23 +6,28 @@ from pages.shared.parts import learn
 
 result = lesson.start(
     "Watch it learn",
-    "The four matrices start as random numbers. Nobody tells the head where to look: it must "
-    "*name* a word, each word itself and a pronoun the noun it stands for. Looking at that noun "
-    "is the way to name it.",
+    "The four matrices start as random numbers. For each training sentence it is known where a "
+    "word should look: at itself, or for a pronoun at the noun it stands for. Every step moves the "
+    "matrices a little along the gradient, so that the head looks there more and can name it.",
 )
 learn.controls()
 learn.live(result)
 lesson.misconception(
-    "a head is told which words belong together.",
-    "the training text says only which *name* is right; where to look is what the gradient finds.",
+    "it has read a lot of English.",
+    "it has read 80,000 sentences filled into templates, over word vectors that were there before. "
+    "The words cat, mat, sat and eating never occur in them: it finds “cat” because the vector of "
+    "“cat” is like those of the animals it has seen.",
 )
 lesson.symbols(
-    r"\mathcal L=-\sum_i \log\,\mathrm{softmax}(o_i\,W_o\,C^\top)_{\,t_i}",
+    r"\mathcal L=\sum_i c_i\left(-\log\,\mathrm{softmax}(o_i\,W_o\,C^\top)_{\,t_i}"
+    r"+3\,(1-w_{i\to t_i})\right)",
     {
         "o_i": "the output of word $i$",
         "W_o": "turns an output back into a word vector",
         "C": "the vectors of the words in the batch",
-        "t_i": "the word that row $i$ should name",
+        "t_i": "the word that word $i$ should look at and name",
+        "w": "weights",
+        "c_i": "how much word $i$ counts, a pronoun a hundred times",
     },
 )
 lesson.code(loss_and_gradients)

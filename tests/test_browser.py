@@ -182,9 +182,11 @@ def test_an_edited_cell_changes_the_charts_and_the_link_restores_it(page, server
     canvas = page.locator("[data-testid=stDialog] [data-testid=stDataFrameResizable]")
     box = canvas.bounding_box()
     page.mouse.dblclick(box["x"] + 85, box["y"] + 55)  # row 0, column 0
-    page.wait_for_timeout(300)
+    page.wait_for_function("() => document.activeElement.matches('#portal *')")  # its editor
     page.keyboard.type("7.25")
+    page.wait_for_function("() => document.activeElement.value === '7.25'")
     page.keyboard.press("Enter")
+    page.get_by_role("button", name="Take back 1 edit").first.wait_for()
     settle(page)
     page.get_by_role("button", name="Done").click()
     settle(page)

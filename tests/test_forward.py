@@ -382,7 +382,7 @@ def test_extreme_numbers_stay_finite():
 # ---- the first screen: learned attention
 
 
-@pytest.mark.parametrize("preset", ["coreference"])
+@pytest.mark.parametrize("preset", ["coreference", "grammar"])
 def test_it_looks_at_the_cat_by_weights_that_were_trained(preset):
     result = forward(Scenario().replace(matrices=preset))
     texts = result.tokens.texts

@@ -58,11 +58,11 @@ def warm_server(monkeypatch):
 
 @pytest.fixture(scope="module")
 def model():
-    return load_bert("bundled")
+    return load_bert()  # what the page loads: full precision where its package is installed
 
 
 def trace(sentence: str, masked=()):
-    return bert_view.trace_of(sentence, load_bert("bundled"), masked)
+    return bert_view.trace_of(sentence, load_bert(), masked)
 
 
 def view(sentence: str = DEFAULT, **fields) -> bert_view.View:

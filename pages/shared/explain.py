@@ -1,8 +1,12 @@
 """Sentences about what is on screen; every number in them is read off the forward pass."""
 
+import json
+from functools import cache
+
 import numpy as np
 
 from attention.forward import ForwardPass
+from attention.projections import PRESETS
 from attention.scenario import MATRIX_NAMES, Scenario
 from pages.shared.arithmetic import stage_array
 from pages.shared.wording import distinct, in_markdown, number, plural
@@ -20,6 +24,7 @@ NAMES = {  # for a screen reader
 SOURCES = {
     "coreference": "learned: pronoun → noun",
     "coreference-no-positions": "learned without positions",
+    "grammar": "learned: a little grammar",
     "random": "random",
     "identity": "identity",
 }
@@ -61,6 +66,8 @@ def insight(result: ForwardPass, query: int, key: int | None) -> str:
         sentences.append("Random weights: the pattern means nothing yet.")
     else:
         sentences.append("They show where this head looks, not why.")
+        if result.scenario == Scenario(query=result.scenario.query, key=result.scenario.key):
+            sentences.append(_unlearned(result, query))
     unknown = int((~result.known).sum())
     if unknown:
         words = plural(len(result.known), "word")
@@ -75,6 +82,23 @@ def _looks_at_random(scenario: Scenario) -> bool:
     return any(
         name not in scenario.uploads and (scenario.matrices == "random" or seed is not None)
         for name, seed in drawn.items()
+    )
+
+
+@cache
+def _nothing_learned() -> dict[str, float]:
+    return json.loads((PRESETS / "nothing_learned.json").read_text(encoding="utf-8"))
+
+
+def _unlearned(result: ForwardPass, query: int) -> str:
+    """On the first screen: what was never trained on, and what heads do that learned nothing."""
+    if result.tokens.words[query] != "it":
+        return ""
+    figures = _nothing_learned()
+    return (
+        "  \n:small[This head was trained on sentences without cat, mat, sat and eating. Of random "
+        f"heads, {figures['random_first']:.0%} look at “cat” first; comparing the bare words gives "
+        f"it {number(figures['identity_weight'])}.]"
     )
 
 

@@ -132,15 +132,17 @@ def scenario() -> Scenario:
     return st.session_state[SCENARIO]
 
 
-def change(**fields) -> None:
-    """Change fields of the scenario, from a widget's callback. What is refused is said, and the
-    scenario stays as it was."""
+def change(**fields) -> bool:
+    """Change fields of the scenario, from a widget's callback; return whether that was possible.
+    What is refused is said, and the scenario stays as it was."""
     st.session_state[ACTED] = True
     st.session_state[NOTES] = ()
     try:
         st.session_state[SCENARIO] = st.session_state[SCENARIO].replace(**fields)
     except ValueError as problem:
         say(f"Nothing was changed: {problem}.")
+        return False
+    return True
 
 
 def reset() -> None:

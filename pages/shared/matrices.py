@@ -37,10 +37,11 @@ def _forget_grid() -> None:
     st.session_state[VERSION] = st.session_state.get(VERSION, 0) + 1
 
 
-def _set(**fields) -> None:
-    change(**fields)
+def _set(**fields) -> bool:
+    done = change(**fields)
     st.session_state.pop(OFFER, None)
     _forget_grid()
+    return done
 
 
 def _matrix_dialog(result: ForwardPass, stage: str) -> None:
@@ -187,17 +188,17 @@ def _take_file(uploaded, name: str, shapes) -> None:
         st.session_state.pop(OFFER, None)
         return
     offer = read_upload(uploaded.name, uploaded.getvalue(), name, shapes)
-    if offer.changes:
-        _use(offer.changes)
+    if offer.changes and not _use(offer.changes):
+        offer = Offer("It could not be used; the top of the page says why.")
     st.session_state[OFFER] = offer
 
 
-def _use(matrices: dict) -> None:
+def _use(matrices: dict) -> bool:
     """Put uploaded matrices in the place of what was there, edits and own seeds included."""
     names = set(matrices)
     own_seeds = {f"seed_{name[-1]}": None for name in names & set(MATRIX_NAMES)}
     edits = tuple(edit for edit in scenario().edits if edit.matrix not in names)
-    _set(**matrices, **own_seeds, edits=edits)
+    return _set(**matrices, **own_seeds, edits=edits)
 
 
 def _show_offer() -> None:

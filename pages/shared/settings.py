@@ -28,6 +28,7 @@ EMBEDDING_NAMES = {
 MATRIX_TEXTS = {
     "coreference": ("Learned: pronoun → noun", "trained so that a pronoun finds its noun"),
     "coreference-no-positions": ("Learned, without positions", "the same, blind to word order"),
+    "grammar": ("Learned: a little grammar", "article → noun, verb → subject, pronoun → noun"),
     "random": ("Random", "drawn from a seed; the pattern means nothing yet"),
     "identity": ("Identity", "Q = K = V = X: similarity alone"),
 }

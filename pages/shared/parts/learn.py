@@ -1,10 +1,12 @@
 """The live training of the learn page: one `Trainer` in each session, worked on in short turns.
 
 A turn is one run of a Streamlit fragment: it trains for a fraction of a second and draws what came
-out. There is no thread that could outlive the page: whoever leaves it gets no more turns. Two
-people have two trainers and two sessions, so they share nothing but the processor.
+out. No turn outlives the page by more than that: whoever leaves it gets no more. Two people have
+two trainers and two sessions, so they share nothing but the processor. A click can be answered in
+another thread than the turn it falls into, so whoever changes a run, or reads it, holds its lock.
 """
 
+import threading
 import time
 from dataclasses import dataclass, field
 
@@ -45,19 +47,35 @@ class Run:
     losses: list[float] = field(default_factory=list)
     measured: list[int] = field(default_factory=list)
     accuracies: list[float] = field(default_factory=list)
+    lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
     def done(self) -> bool:
         return self.trainer.step_count >= self.trainer.config.steps
 
     def turn(self, seconds: float) -> None:
-        """Train for about so long."""
+        """Train for about so long, or until someone pauses."""
         end = time.perf_counter() + seconds
-        while time.perf_counter() < end and not self.done:
+        while self.running and time.perf_counter() < end and not self.done:
             self.step()
+
+    def pause(self) -> None:
+        """Take no more turns; a step under way is finished when this returns."""
+        self.running = False
+        with self.lock:
+            pass
+
+    def matrices(self) -> Projections:
+        """The weight matrices between two steps."""
+        with self.lock:
+            return self.trainer.projections
 
     def step(self) -> None:
         """Take one step; every now and then look at held-out sentences."""
+        with self.lock:
+            self._step()
+
+    def _step(self) -> None:
         start = time.perf_counter()
         loss = self.trainer.step()
         self.seconds += time.perf_counter() - start
@@ -72,7 +90,7 @@ def current() -> Run:
     """This session's run; arriving from another page pauses it."""
     run = frame.session("training", Run)
     if frame.arrived():
-        run.running = False
+        run.pause()
     return run
 
 
@@ -100,7 +118,10 @@ def controls() -> None:
 def _toggle() -> None:
     frame.acted()
     run = current()
-    run.running = not run.running
+    if run.running:
+        run.pause()
+    else:
+        run.running = True
 
 
 def _step() -> None:
@@ -110,6 +131,7 @@ def _step() -> None:
 
 def _reset() -> None:
     frame.acted()
+    current().pause()
     frame.session("training", Run, new=True)
 
 
@@ -120,8 +142,8 @@ def _reset_and_start() -> None:
 
 def _take() -> None:
     run = current()
-    run.running = False
-    W = run.trainer.projections
+    run.pause()
+    W = run.matrices()
     matrices = {name: Matrix.of(getattr(W, name)) for name in MATRIX_NAMES}
     frame.change(**TRAINED_SETTINGS | matrices)
 
@@ -140,7 +162,7 @@ def _turn(result: ForwardPass) -> None:
             run.running = False
             st.rerun()
     X = trained_inputs(result)
-    weights = attend(X, run.trainer.projections)
+    weights = attend(X, run.matrices())
     query, _ = selection(result.scenario, result.tokens, result.attention.weights[0])
     _progress(run)
     left, right = st.columns(2, gap="medium")
