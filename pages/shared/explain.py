@@ -50,8 +50,9 @@ def claim(result: ForwardPass, query: int, key: int | None) -> str:
         return "looks at"
     if not may_look(result, query, key):
         return "may not look at (masked)"
-    weight = number(result.attention.weights[0, query, key])
-    return f"puts {weight} of its attention on"
+    weight = float(result.attention.weights[0, query, key])
+    decimals = 3 if 0.995 <= weight < 0.9995 else 2  # not “1.00” where it is a little less
+    return f"puts {number(weight, decimals)} of its attention on"
 
 
 def insight(result: ForwardPass, query: int, key: int | None) -> str:

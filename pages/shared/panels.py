@@ -92,7 +92,7 @@ def _insight(result: ForwardPass) -> None:
             width=140,
             **bound("key", key, take=_take_key),
         )
-    st.markdown(f":gray[{explain.insight(result, query, key)}]")
+    st.markdown(f":small[:gray[{explain.insight(result, query, key)}]]")
 
 
 def _take_key(key: int | None) -> None:
