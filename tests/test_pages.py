@@ -141,10 +141,11 @@ def test_the_first_screen():
     weights, tokens = numbers(app, "weights"), tokenize(scenario(app).sentence).texts
     it, cat = tokens.index("It"), tokens.index("cat")
     assert app.selectbox(key="query").value == it and app.selectbox(key="key").value == cat
-    claim = f"puts {weights[it, cat]:.2f} of its attention on".replace("0.", ".")
+    said = f"{weights[it, cat]:.3f}".removeprefix("0")  # three decimals, where two would say 1.00
+    claim = f"puts {said} of its attention on"
     assert app.subheader[0].value == claim and weights[it, cat] >= 0.8
     assert "The bars add up to 1.000." in texts(app)
-    assert "not why" in texts(app)
+    assert "not why" in texts(app) and "without cat, mat, sat and eating" in texts(app)
 
 
 def test_a_cold_server_shows_it_too(monkeypatch):

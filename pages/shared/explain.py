@@ -97,9 +97,9 @@ def _unlearned(result: ForwardPass, query: int) -> str:
         return ""
     figures = _nothing_learned()
     return (
-        "  \n:small[This head was trained on sentences without cat, mat, sat and eating. Of random "
-        f"heads, {figures['random_first']:.0%} look at “cat” first; comparing the bare words gives "
-        f"it {number(figures['identity_weight'])}.]"
+        "It was trained without cat, mat, sat and eating. Of random heads, "
+        f"{figures['random_first']:.0%} look at “cat” first; comparing the bare words gives it "
+        f"{number(figures['identity_weight'])}."
     )
 
 

@@ -66,6 +66,7 @@ def _map_figure(result, stage, Z, query, key, limit, colours, rows, columns):
     if T <= NUMBERED_TOKENS:
         decimals = 2 if stage == "weights" else None
         cells = figures.number_cells(Z, only_row=query, decimals=decimals)
+        cells = [["1.0" if text == "1.00" else text for text in row] for row in cells]  # narrow
     mask = result.attention.mask
     return figures.heatmap(
         Z,
