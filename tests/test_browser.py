@@ -181,10 +181,13 @@ def test_an_edited_cell_changes_the_charts_and_the_link_restores_it(page, server
     settle(page)
     canvas = page.locator("[data-testid=stDialog] [data-testid=stDataFrameResizable]")
     box = canvas.bounding_box()
-    page.mouse.dblclick(box["x"] + 85, box["y"] + 55)  # row 0, column 0
-    page.wait_for_function("() => document.activeElement.matches('#portal *')")  # its editor
-    page.keyboard.type("7.25")
-    page.wait_for_function("() => document.activeElement.value === '7.25'")
+    page.mouse.click(box["x"] + 85, box["y"] + 55)  # row 0, column 0
+    grid = "document.activeElement.matches('[data-testid=stDataFrameResizable] *')"
+    page.wait_for_function(f"() => {grid}")
+    for key, text in zip("7.25", ("7", "7.", "7.2", "7.25"), strict=True):  # the first opens it
+        page.keyboard.press(key)
+        page.wait_for_function("t => document.activeElement.value === t", arg=text)
+    page.wait_for_timeout(200)  # the grid keeps what was typed a moment after it shows it
     page.keyboard.press("Enter")
     page.get_by_role("button", name="Take back 1 edit").first.wait_for()
     settle(page)

@@ -81,8 +81,9 @@ def test_a_pause_from_another_thread_ends_the_turn_between_two_steps():
 @pytest.mark.browser
 def test_the_row_changes_stops_on_pause_and_goes_to_the_playground(page, server):
     def row() -> list[float]:
-        chart = "document.querySelector('.st-key-learn_row .js-plotly-plot')"
-        return page.evaluate(f"() => Array.from({chart}._fullData[0].y)")
+        read = """() => { const y = document.querySelector('.st-key-learn_row .js-plotly-plot')
+                            ?._fullData?.[0]?.y; return y && Array.from(y) }"""
+        return page.wait_for_function(read).json_value()  # the chart may be on its way
 
     page.goto(f"{server}/learn")
     page.wait_for_selector(".st-key-learn_row .js-plotly-plot", timeout=60_000)

@@ -250,8 +250,11 @@ def test_a_masked_word_keeps_its_row():
     text = masks.about_deleting(result)
     w = masks.attend(result, result.X, np.tri(12, dtype=bool)).weights[0, 10]  # now
     assert "“now” is hidden from 10 of 12 words" in text
-    assert f"itself {number(w[10])}" in text
-    assert w.argmax() == 10
+    top = int(w.argmax())
+    assert f"gives {explain.quoted(result, top)} {number(w[top])}." in text
+    assert w[~np.tri(12, dtype=bool)[10]].sum() == 0
+    itself = masks.about_deleting(forward(Scenario(sentence="cat mat", matrices="identity")))
+    assert "gives itself .77." in itself
     assert masks.about_deleting(forward(Scenario(sentence="a"))).endswith("its own row.")
 
 

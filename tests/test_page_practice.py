@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from streamlit.testing.v1 import AppTest
+from test_browser import settle
 
 from attention.exercises import KINDS, Blank, Given, Pick, exercise, exercise_sheet, written
 from pages.shared.parts import practice
@@ -249,15 +250,6 @@ def test_givens_are_coloured_as_everywhere():
 
 
 # ---- in a real browser
-
-
-def settle(page) -> None:
-    page.wait_for_timeout(400)
-    page.wait_for_function(
-        """() => document.querySelector('[data-testid="stApp"]')
-               ?.getAttribute('data-test-script-state') === 'notRunning'""",
-        timeout=30_000,
-    )
 
 
 @pytest.mark.browser

@@ -20,6 +20,7 @@ from pages.shared.wording import (
     number,
     plural,
     round_up,
+    share,
     short,
     short_cells,
     turning_shown,
@@ -74,6 +75,14 @@ HOSTILE = (
 
 
 # ---- numbers
+
+
+@pytest.mark.parametrize(
+    ("weight", "printed"),
+    [(1, "1.00"), (0.9996, "1.00"), (0.997, ".997"), (0.994, ".99"), (0.1, ".10"), (0, ".00")],
+)
+def test_a_little_less_than_one_is_not_one(weight, printed):
+    assert share(weight) == printed
 
 
 @pytest.mark.parametrize(

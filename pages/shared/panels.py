@@ -48,7 +48,7 @@ def charts(result: ForwardPass) -> dict:
 def _bars(result: ForwardPass, query: int, key: int | None) -> None:
     texts = result.tokens.texts
     row = result.attention.weights[0, query]
-    height = 98 if len(texts) <= 14 else 122
+    height = 94 if len(texts) <= 14 else 122
     st.plotly_chart(
         figures.bars(row, stages.palette(), texts=texts, chosen=key, height=height),
         key="row",

@@ -23,6 +23,11 @@ def number(value: float, decimals: int = 2) -> str:
     return text.replace("-", "−")
 
 
+def share(weight: float) -> str:
+    """Write a weight: with three decimals where two would call a little less than one 1.00."""
+    return number(weight, 3 if 0.995 <= weight < 0.9995 else 2)
+
+
 def short(value: float) -> str:
     """Write a number in at most four characters where it can be: 26, −1.7, .4."""
     return number(value, 0 if abs(value) >= 9.95 else 1)

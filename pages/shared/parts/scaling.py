@@ -23,7 +23,7 @@ from pages.shared import explain, figures, lesson, panels, stages
 from pages.shared.colours import Palette
 from pages.shared.frame import bound, change
 from pages.shared.parts.softmax import allowed
-from pages.shared.wording import number, plural
+from pages.shared.wording import number, plural, share
 
 TEMPERATURES = (0.05, 0.07, 0.1, 0.15, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0, 3.0, 5.0, 7.0, 10.0, 20.0)
 WIDTHS = tuple(2**power for power in range(11))  # 1 to 1,024
@@ -73,7 +73,7 @@ def _predict(result: ForwardPass, query: int) -> bool:
     with_root, without = (
         float(row_at(result, query, temperature).max()) for temperature in temperatures(result)
     )
-    a, b = number(with_root), number(without)
+    a, b = share(with_root), share(without)
     answer = "the same" if a == b else "larger" if without > with_root else "smaller"
     return lesson.predict(
         "undivided",
