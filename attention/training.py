@@ -452,19 +452,19 @@ def _table(header: list[str], rows: list[list[str]]) -> str:
 def _score_lines(heads: list[tuple[Projections, bool]]) -> list[list[str]]:
     rng = stable_rng("evaluation")
     trained, held_out = draw_examples(rng, 500), draw_examples(rng, 500, held_out=True)
-    plain, dev = judged_sentences("plain"), judged_sentences("dev")
-    sets = {
-        "500 sentences like those of the training": trained,
-        "500 of held-out templates with held-out nouns": held_out,
-        "the 40 of `plain-sentences.txt`": plain,
-        "the same without punctuation": [without_punctuation(example) for example in plain],
-        "the 160 of `dev-sentences.txt`": dev,
-        "the same without punctuation ": [without_punctuation(example) for example in dev],
-    }
+    sets = [
+        ("500 sentences like those of the training", trained),
+        ("500 of held-out templates with held-out nouns", held_out),
+    ]
+    for name in ("plain", "unseen", "dev"):
+        examples = judged_sentences(name)
+        sets.append((f"the {len(examples)} of `{name}-sentences.txt`", examples))
+        bare = [without_punctuation(example) for example in examples]
+        sets.append(("the same without punctuation", bare))
     rows = []
-    for title, examples in sets.items():
+    for title, examples in sets:
         scores = [score(examples, W, positions=positions) for W, positions in heads]
-        rows.append([title.strip(), *(f"{s.share:.3f} ({s.weight:.2f})" for s in scores)])
+        rows.append([title, *(f"{s.share:.3f} ({s.weight:.2f})" for s in scores)])
     return rows
 
 

@@ -82,7 +82,7 @@ def _figures(sentence: str) -> list:
         for stage in STAGES
     ]
     row = result.attention.weights[0, query]
-    bars = figures.bars(row, LIGHT, texts=result.tokens.texts, chosen=key, height=98)
+    bars = figures.bars(row, LIGHT, texts=result.tokens.texts, chosen=key, height=94)
     return [*built, ("row", bars)]
 
 
