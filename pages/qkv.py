@@ -8,7 +8,7 @@ from pages.shared.parts import qkv
 result = lesson.start(
     "Q, K and V",
     "To look, to be looked at, and to hand something over are three jobs. Three weight matrices "
-    "make a vector for each of them. Take one away and see what is lost.",
+    "make a vector for each of them. Make two of them one, or swap them, and see what is lost.",
 )
 qkv.laboratory(result)
 lesson.misconception(qkv.symmetric_claim(result), qkv.about_symmetry(result))

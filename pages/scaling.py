@@ -8,7 +8,7 @@ result = lesson.start(
     "The score and $\\sqrt{d_k}$",
     "A score is a sum of $d_k$ products, one for each number in :violet[q] and :green[k]. The "
     f"wider the vectors, the further apart the scores, and the more the {lesson.term('softmax')} "
-    "gives to one word. Dividing by $\\sqrt{d_k}$ undoes just that.",
+    "gives to one word. Dividing by $\\sqrt{d_k}$ takes that back: for random vectors, entirely.",
 )
 scaling.your_row(result)
 scaling.laboratory(result)

@@ -2,6 +2,8 @@
 
 import base64
 import json
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +13,7 @@ from hypothesis import strategies as some
 from streamlit.runtime.pages_manager import PagesManager
 from streamlit.testing.v1 import AppTest
 
-from attention import Scenario, forward
+from attention import Scenario, forward, multi_head_attention
 from attention.projections import load_preset
 from attention.scenario import Edit
 from pages.shared.colours import LIGHT
@@ -54,7 +56,7 @@ def group(app: AppTest, label: str):
     return next(g for g in app.get("button_group") if g.label == label)
 
 
-def answer(app: AppTest, option: str = "Head 1") -> AppTest:
+def answer(app: AppTest, option: str = "the output alone") -> AppTest:
     return group(app, "Your prediction").set_value(option).run()
 
 
@@ -223,16 +225,23 @@ def test_a_map_names_the_keys_and_values_it_uses():
         {"sentence": "a", "n_heads": 3, "n_kv_heads": 1},
     ],
 )
-def test_the_prediction_knows_whose_silence_moves_most(setting):
+def test_the_prediction_knows_what_a_silence_changes(setting):
     result = forward(Scenario(**setting), max_tokens=64)
     many, query = heads.run(result), heads.in_hand(result)
-    _, options, answers, why = heads.question(result, many, query)
+    question, options, answers, why = heads.question(result, many, query)
     _, parts = by_loops(result.X, many.projections, result.scenario.causal, True)
     moves = np.sqrt(np.square(parts[:, query]).sum(axis=1))
-    best = np.flatnonzero(moves >= moves.max() - 0.01)
-    assert len(options) == many.n_heads
-    assert f"Head {int(moves.argmax()) + 1}" in answers
-    assert set(answers) <= {f"Head {head + 1}" for head in best}
+    assert answers == (options[1] if moves.max() > 0 else options[2],)
+    asked = int(re.search(r"Silence head (\d+)", question)[1]) - 1
+    assert moves[asked] == pytest.approx(moves.max(), abs=0.01)
+    p, d_v = many.projections, result.projections.d_v
+    W_o = p.W_o.copy()
+    W_o[asked * d_v : (asked + 1) * d_v] = 0
+    scenario = result.scenario
+    without = multi_head_attention(result.X, replace(p, W_o=W_o), is_causal=scenario.causal)
+    np.testing.assert_array_equal(without.weights, many.trace.weights)
+    expected = heads.silence(replace(many, silenced=asked))
+    np.testing.assert_allclose(without.output, expected, rtol=1e-4, atol=1e-4)
     for head, move in enumerate(moves):
         assert f"head {head + 1} by {number(float(np.float32(move)))}" in why or move > 100
 

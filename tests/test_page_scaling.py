@@ -13,7 +13,7 @@ from attention import Scenario, forward
 from attention.scaling_lab import scaling_lab
 from attention.scenario import Matrix
 from pages.shared.parts import scaling
-from pages.shared.wording import number
+from pages.shared.wording import number, portion
 
 APP = Path(__file__).parents[1] / "app.py"
 LONG = "The cat sat on the mat and it saw the dog . " * 6
@@ -158,8 +158,8 @@ def test_the_prediction_s_answer_is_this_row_s(settings, answer):
     query = app.session_state["query"]
     seen = np.arange(attention.scores.shape[-1]) <= (query if settings.get("causal") else 99)
     scores = attention.scores[0, query].astype(float)[seen]
-    a, b = (number(row_of(scores / root).max()) for root in (attention.K.shape[-1] ** 0.5, 1.0))
-    assert f"It is {a} with the division and {b} without." in said(app)
+    a, b = (portion(row_of(scores / root).max()) for root in (attention.K.shape[-1] ** 0.5, 1.0))
+    assert f"It is {a} with the division and {b} without, where" in said(app)
 
 
 # ---- the laboratory

@@ -19,8 +19,8 @@ from pages.shared.wording import (
     label,
     number,
     plural,
+    portion,
     round_up,
-    share,
     short,
     short_cells,
     turning_shown,
@@ -82,7 +82,7 @@ HOSTILE = (
     [(1, "1.00"), (0.9996, "1.00"), (0.997, ".997"), (0.994, ".99"), (0.1, ".10"), (0, ".00")],
 )
 def test_a_little_less_than_one_is_not_one(weight, printed):
-    assert share(weight) == printed
+    assert portion(weight) == printed
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from attention.forward import ForwardPass
 from attention.projections import PRESETS
 from attention.scenario import MATRIX_NAMES, Scenario
 from pages.shared.arithmetic import stage_array
-from pages.shared.wording import distinct, in_markdown, number, plural, share
+from pages.shared.wording import distinct, in_markdown, number, plural, portion
 
 NAMES = {  # for a screen reader
     "embeddings": "Embeddings",
@@ -51,7 +51,7 @@ def claim(result: ForwardPass, query: int, key: int | None) -> str:
     if not may_look(result, query, key):
         return "may not look at (masked)"
     weight = float(result.attention.weights[0, query, key])
-    return f"puts {share(weight)} of its attention on"
+    return f"puts {portion(weight)} of its attention on"
 
 
 def insight(result: ForwardPass, query: int, key: int | None) -> str:
@@ -61,7 +61,7 @@ def insight(result: ForwardPass, query: int, key: int | None) -> str:
     total = number(row.sum(), 3)
     sentences = [f"The bars add up to {total}."]
     if key != top:
-        sentences.append(f"Most goes to {quoted(result, top)}: {share(row[top])}.")
+        sentences.append(f"Most goes to {quoted(result, top)}: {portion(row[top])}.")
     if _looks_at_random(result.scenario):
         sentences.append("Random weights: the pattern means nothing yet.")
     else:

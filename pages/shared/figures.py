@@ -12,7 +12,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from pages.shared.colours import Palette
-from pages.shared.wording import in_plotly, label, share, short_cells
+from pages.shared.wording import in_plotly, label, portion, short_cells
 
 BLANK = go.layout.Template()  # Plotly's own is 7 kB a figure, and all of it is set here
 FONT = '"Source Sans", sans-serif'
@@ -153,7 +153,7 @@ def bars(
     highest = row if reference is None else np.maximum(row, reference)
     top = scale or (float(highest.max()) if S else 1.0)
     least = max(0.05, top / 5) if crowded else 0.005  # a number needs room
-    shown = [share(v) if v >= least else "" for v in row.tolist()]
+    shown = [portion(v) if v >= least else "" for v in row.tolist()]
     bar = go.Bar(
         x=np.arange(S, dtype=np.float32),
         y=row,

@@ -47,12 +47,15 @@ def sentence_line(scenario: Scenario) -> None:
         controls.summary(scenario)
 
 
-def choose_row(result: ForwardPass) -> tuple[int, int | None]:
+def choose_row(
+    result: ForwardPass, until_chosen: Callable = panels.chosen
+) -> tuple[int, int | None]:
     """Let the reader choose whose row is shown; return the query and key in hand.
 
-    They are those of the playground: the first pronoun, and where it looks most, until chosen.
+    They are those of the playground: the first pronoun, and where it looks most, until chosen; or
+    what `until_chosen` (`panels.telling`) takes from the result.
     """
-    query, key = panels.chosen(result)
+    query, key = until_chosen(result)
     names = distinct(result.tokens.texts)
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.selectbox(

@@ -18,6 +18,16 @@ def chosen(result: ForwardPass) -> tuple[int, int | None]:
     return selection(result.scenario, result.tokens, result.attention.weights[0])
 
 
+def telling(result: ForwardPass) -> tuple[int, int | None]:
+    """The selected query and key; until a word is chosen, the row that shares its weight visibly,
+    whose largest is nearest to one half."""
+    scenario, weights = result.scenario, result.attention.weights[0]
+    if scenario.query is None:
+        query = int(np.abs(weights.max(axis=-1) - 0.5).argmin())
+        scenario = scenario.replace(query=query)
+    return selection(scenario, result.tokens, weights)
+
+
 def charts(result: ForwardPass) -> dict:
     """Draw the bars and the eight stages; return the places left for the words around them.
 
@@ -213,7 +223,7 @@ def _weight_section(result: ForwardPass, query: int, key: int) -> None:
         parts.append(f"{rest} :gray[({more} more)]")
     exponent = opened.exponent if opened.exponent.strip(".0") else "0"
     st.markdown(
-        f"**$e^{{{exponent}}}$ ÷ row sum = {opened.result}**\n\n"
+        f"**$e^{{{exponent}}}$ ÷ sum of powers = {opened.result}**\n\n"
         + _small(
             f"{' + '.join(parts)} = {opened.total}",
             f"{opened.power} ÷ {opened.total} = {opened.result}",

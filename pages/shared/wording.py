@@ -23,7 +23,7 @@ def number(value: float, decimals: int = 2) -> str:
     return text.replace("-", "−")
 
 
-def share(weight: float) -> str:
+def portion(weight: float) -> str:
     """Write a weight: with three decimals where two would call a little less than one 1.00."""
     return number(weight, 3 if 0.995 <= weight < 0.9995 else 2)
 

@@ -100,7 +100,7 @@ def _weight_lines(now: View, opened: arithmetic.Softmax, query: int, key: int) -
         line = arithmetic.quotient(float(row[key]), left)
         lines.append(f":gray[shown:] {line.dividend} ÷ {line.divisor} = {line.result}")
     text = "  \n".join(f":small[{line}]" for line in lines)
-    return f"**$e^{{{exponent}}}$ ÷ row sum = {opened.result}**  \n{text}"
+    return f"**$e^{{{exponent}}}$ ÷ sum of powers = {opened.result}**  \n{text}"
 
 
 def _projection_lines(total: arithmetic.Sum, hue: str) -> str:

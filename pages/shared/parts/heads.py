@@ -351,25 +351,24 @@ def _vectors_alt(Z: np.ndarray) -> str:
 def question(
     result: ForwardPass, many: ManyHeads, query: int
 ) -> tuple[str, list[str], tuple[str, ...], str]:
-    """Whose silence moves a word's output most: question, options, answers and why."""
+    """What changes when a head is silenced: question, options, answer and why."""
     q, moves = explain.quoted(result, query), many.moves[:, query]
-    options = [f"Head {head + 1}" for head in range(many.n_heads)]
-    most = number(float(moves.max()))
-    answers = tuple(
-        option for option, move in zip(options, moves, strict=True) if number(float(move)) == most
-    )
+    most = int(moves.argmax())
+    options = ["the output and the other maps", "the output alone", "nothing"]
+    answer = options[1] if moves[most] > 0 else options[2]
     each = ", ".join(
         f"without head {head + 1} by {number(move)}" for head, move in enumerate(moves.tolist())
     )
     asked = (
-        f"Silence one head: its part is left out of the sum. Whose silence moves the output of {q} "
-        "most?"
+        f"Silence head {most + 1}: its part is left out of the sum. What changes for {q}: its "
+        "output, and its rows in the maps of the other heads?"
     )
     why = (
-        f"It moves {each}: the length of each part. The maps cannot tell: what counts is "
-        "how long the values are that a head mixes, and what its rows of $W_o$ make of them."
+        "No head reads another head’s map: all work from the same $X$, side by side. The output "
+        f"of {q} moves {each}: how long each part is, as a vector. The maps cannot tell that: it "
+        "is up to the values that a head mixes and to its rows of $W_o$."
     )
-    return asked, options, answers, why
+    return asked, options, (answer,), why
 
 
 def finding(result: ForwardPass, many: ManyHeads, query: int) -> str:

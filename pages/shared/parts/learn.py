@@ -22,7 +22,7 @@ from attention.scenario import MATRIX_NAMES, PRESETS, Matrix, selection
 from attention.training import Trainer
 from pages.shared import explain, figures, frame, stages
 from pages.shared.settings import drop_matrices
-from pages.shared.wording import plural, share
+from pages.shared.wording import plural, portion
 
 TURN = 0.35  # seconds of training between two pictures
 PAUSE = "0.1s"  # between two turns, for clicks to come in
@@ -171,7 +171,7 @@ def _turn(result: ForwardPass) -> None:
         key = int(np.argmax(weights[query]))
         word, most = explain.quoted(result, query), explain.quoted(result, key)
         st.markdown(
-            f"**{word} puts most of its attention on {most}: {share(weights[query, key])}**"
+            f"**{word} puts most of its attention on {most}: {portion(weights[query, key])}**"
         )
         texts = result.tokens.texts
         with st.container(key="learn_row"):

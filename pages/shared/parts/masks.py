@@ -18,7 +18,7 @@ from pages.shared.colours import Palette
 from pages.shared.controls import MAX_TOKENS
 from pages.shared.frame import bound
 from pages.shared.parts.qkv import gap
-from pages.shared.wording import distinct, number, plural, round_up, share
+from pages.shared.wording import distinct, number, plural, portion, round_up
 
 FILL = "[pad]"
 CHOICES = {
@@ -524,7 +524,7 @@ def about_deleting(result: ForwardPass) -> str:
     where = "itself" if top == place else explain.quoted(result, top)
     return (
         f"{closes}own row. Under a causal mask {last} is hidden from {place} of {T} words, and in "
-        f"its own row it gives {where} {share(float(row[top]))}. The scores left open stay as "
+        f"its own row it gives {where} {portion(float(row[top]))}. The scores left open stay as "
         "they are, and so does the ratio of any two weights left in a row."
     )
 

@@ -131,7 +131,7 @@ def your_sentence(result: ForwardPass) -> Felt:
     with right:
         st.markdown(_finding(result, felt, seen))
         if seen and (text := _trained_head(result, felt)):
-            st.markdown(f":small[:gray[{text}]]")
+            st.markdown(text)
     return felt
 
 
@@ -147,7 +147,7 @@ def _controls(result: ForwardPass, query: int) -> None:
             width=130,
             **bound("query", query),
         )
-        st.markdown("having begun", width="content")
+        st.markdown("with starting numbers", width="content")
         st.segmented_control(
             "How the networks begin",
             list(STARTS),
@@ -164,14 +164,15 @@ def question(result: ForwardPass, felt: Felt) -> tuple[str, list[str], tuple[str
     of_key, options = felt.of_key, [kind for kind in felt.shares if kind != "RNN"]
     written = {kind: small(of_key[kind]) for kind in options}
     top = max(options, key=of_key.__getitem__)
+    trained = "the attention head is trained" if result.scenario.preset else "so is the head"
     asked = (
-        f"When {q} has been read, {small(of_key['RNN'])} of all that the plain RNN feels comes "
-        f"from {k}, {back(felt)}. In which of these is it most?"
+        f"When {q} has been read, which of these feels {k}, {back(felt)}, most? LSTM and GRU are "
+        f"as untrained as the RNN in the chart, {trained}."
     )
     why = (
         f"{', '.join(f'{kind} {written[kind]}' for kind in options)}. What a network keeps of {k} "
-        "has passed through every word since. Attention looks at it directly: how strongly is up "
-        "to its weights, not to the distance."
+        "has passed through every word since. To attention no word is further than another: where "
+        "it looks is up to its weights."
     )
     return asked, options, tuple(kind for kind in options if written[kind] == written[top]), why
 
@@ -326,7 +327,8 @@ def longer(result: ForwardPass) -> None:
         st.markdown(f":small[{_dilution(felt)}]")
         st.markdown(
             ":small[:gray[Everything is untrained here, the head too: random matrices, random "
-            "words. Shares below 10⁻¹² are drawn there; dots: one word’s fair share.]]"
+            "words. The axis is logarithmic: the same step is the same factor. Shares below "
+            "10⁻¹² are drawn there; dotted line: one word’s fair share.]]"
         )
 
 
@@ -334,7 +336,7 @@ def table(felt: Mapping[str, np.ndarray]) -> str:
     """What each network keeps of a word, a Markdown table: left after 1 word, 5, 20, ..."""
     ks = [k for k in LEFT_AFTER if k < len(felt["RNN"])]
     head = [f"{k} {'word' if k == 1 else 'words'}" for k in ks]
-    rows = [["Left after", *head], ["---"] * (len(ks) + 1)]
+    rows = [["Felt, next to the last word, after", *head], ["---"] * (len(ks) + 1)]
     rows += [[kind, *(small(left_after(felt[kind], k)) for k in ks)] for kind in KINDS]
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 

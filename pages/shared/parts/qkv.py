@@ -206,9 +206,10 @@ def _maps(result: ForwardPass, compared: Comparison, at: tuple[int, int]) -> Non
             f"Scores; score and mirror differ by at most {number(compared.asymmetry)}.",
         ),
         (
-            f"**Score less its mirror** $S - S^\\top$ :small[{stages.legend('scores', limit_D)}]",
+            "**Score minus the reverse score** $S - S^\\top$ "
+            f":small[{stages.legend('scores', limit_D)}]",
             map_figure(D, result, at, limit_D, colours),
-            f"Scores less the scores transposed, at most {number(compared.asymmetry)}.",
+            f"Scores minus the scores transposed, at most {number(compared.asymmetry)}.",
         ),
         (
             f"**Weights** softmax by row :small[{stages.legend('weights', 1)}]",

@@ -23,7 +23,7 @@ from pages.shared import explain, figures, lesson, panels, stages
 from pages.shared.colours import Palette
 from pages.shared.frame import bound, change
 from pages.shared.parts.softmax import allowed
-from pages.shared.wording import number, plural, share
+from pages.shared.wording import number, plural, portion
 
 TEMPERATURES = (0.05, 0.07, 0.1, 0.15, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0, 3.0, 5.0, 7.0, 10.0, 20.0)
 WIDTHS = tuple(2**power for power in range(11))  # 1 to 1,024
@@ -59,7 +59,7 @@ def your_row(result: ForwardPass) -> None:
     """The chosen row with the division and, once predicted, without it and at any temperature."""
     left, right = st.columns(2, gap="medium", vertical_alignment="top")
     with left:
-        query, key = lesson.choose_row(result)
+        query, key = lesson.choose_row(result, panels.telling)
         seen = _predict(result, query)
         temperature = result.scenario.temperature if seen else temperatures(result)[0]
         if seen:
@@ -73,7 +73,7 @@ def _predict(result: ForwardPass, query: int) -> bool:
     with_root, without = (
         float(row_at(result, query, temperature).max()) for temperature in temperatures(result)
     )
-    a, b = share(with_root), share(without)
+    a, b = portion(with_root), portion(without)
     answer = "the same" if a == b else "larger" if without > with_root else "smaller"
     return lesson.predict(
         "undivided",
@@ -81,8 +81,8 @@ def _predict(result: ForwardPass, query: int) -> bool:
         "division, its largest weight would be:",
         ("smaller", "the same", "larger"),
         answer,
-        f"It is {a} with the division and {b} without. Move the temperature to see what lies "
-        "between and beyond.",
+        f"It is {a} with the division and {b} without, where scores lie {number(d_k**0.5)} times "
+        "as far apart. Move the temperature to see what lies between and beyond.",
     )
 
 
@@ -105,7 +105,8 @@ def _temperature_slider(result: ForwardPass) -> None:
             kwargs={"temperature": divided},
         )
         st.button(
-            f"Not divided: {_written(undivided)}",
+            f"Not divided: {_written(undivided)}"
+            + (f" $= 1/\\sqrt{{{d_k}}}$" if result.scenario.scaling else ""),
             key="undivided",
             on_click=change,
             kwargs={"temperature": undivided},
@@ -144,7 +145,7 @@ def _row_chart(
         found = statistics_at(result, query, temperature)
         words = float(np.exp(found.entropy))
         st.markdown(
-            f"Largest weight **{number(found.top)}** · shared as if by **{number(words, 1)}** "
+            f"Largest weight **{portion(found.top)}** · shared as if by **{number(words, 1)}** "
             f"of {plural(int(allowed(result, query).sum()), 'word')} · "
             f"gradient **{number(found.slope)}**"
         )
@@ -282,8 +283,9 @@ def _lab_sentence(here: ScalingLab) -> str:
         f"All numbers in q and k are random, with variance 1. A score is a sum of "
         f"{plural(here.d, 'product')}, so its variance is about {here.d:,}: "
         f":red[{_lab_number(without.variance)}]. The largest of ten weights takes "
-        f":red[{number(without.top)}] on average. Divided by √{here.d:,} = {number(here.d**0.5)}, "
-        f"the variance is :blue[{_lab_number(scaled.variance)}] and the largest weight "
+        f":red[{number(without.top)}] on average. Divide the scores by √{here.d:,} = "
+        f"{number(here.d**0.5)}, and their variance is divided by {here.d:,}: "
+        f":blue[{_lab_number(scaled.variance)}]. The largest weight is then "
         f":blue[{number(scaled.top)}], nearly the same at every width."
     )
 
@@ -297,7 +299,8 @@ def _honest(result: ForwardPass) -> str:
     found = float(attention.scores[0].var(dtype=np.float64))
     return (
         f":gray[And your sentence? Its {count:,} scores have a variance of {_lab_number(found)} at "
-        f"$d_k$ = {d_k}; divided by √{d_k}, {_lab_number(found / d_k)}. The rule holds for "
+        f"$d_k$ = {d_k}; once they are divided by √{d_k}, it is {_lab_number(found)} ÷ {d_k} = "
+        f"{_lab_number(found / d_k)}. It comes out as 1 for "
         "independent numbers of variance 1, as drawn here. Queries and keys of real words share "
         "patterns, and training may push the scores as far apart as it likes.]"
     )
@@ -448,7 +451,7 @@ def recomputable(factors: tuple[float, ...], product: float) -> list[str]:
 
 def mistakes(result: ForwardPass) -> None:
     """Two things often believed, met with this sentence's numbers."""
-    query, key = panels.chosen(result)
+    query, key = panels.telling(result)
     left, right = st.columns(2, gap="small")
     with left:
         _not_normalising(result, query)
@@ -458,7 +461,7 @@ def mistakes(result: ForwardPass) -> None:
 
 def _not_normalising(result: ForwardPass, query: int) -> None:
     rows = [row_at(result, query, temperature) for temperature in temperatures(result)]
-    sums, tops = ([number(f(row), 2) for row in rows] for f in (np.sum, np.max))
+    sums, tops = ([portion(f(row)) for row in rows] for f in (np.sum, np.max))
     lesson.misconception(
         "we divide to make the numbers smaller, or to normalise them.",
         f"The row of {explain.quoted(result, query)} adds up to {sums[0]} with the division and to "

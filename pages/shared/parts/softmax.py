@@ -20,7 +20,7 @@ from attention.randomness import stable_rng
 from pages.shared import arithmetic, explain, figures, lesson, panels, stages
 from pages.shared.colours import Palette
 from pages.shared.frame import bound, change, kept
-from pages.shared.wording import number, short
+from pages.shared.wording import number, portion, short
 
 QUESTIONS = 6  # generated rows of a sheet
 CAN, CANNOT = "It can", "It cannot"
@@ -48,7 +48,7 @@ def steps(result: ForwardPass, query: int, shift: float) -> tuple[np.ndarray, ..
 
 def one_row(result: ForwardPass) -> None:
     """The chosen row from scores to weights; once predicted, with a number added to every score."""
-    query, key = lesson.choose_row(result)
+    query, key = lesson.choose_row(result, panels.telling)
     chart = st.container(key="softmax_steps", gap="xxsmall")
     shift = result.scenario.shift if _predict_shift(result, query) else 0.0
     scores, powers, weights = steps(result, query, shift)
@@ -84,7 +84,7 @@ def _predict_shift(result: ForwardPass, query: int) -> bool:
         answer,
         f"$e^{{s+5}}=e^s\\cdot e^5$: the factor $e^5$ stands above and below the line, and "
         f"{explain.quoted(result, top)} keeps {number(after[top], 3)}. That is why the largest "
-        "score may be subtracted first, so that no power overflows.",
+        "score may be subtracted first, so that $e^s$ never gets too large for the computer.",
     )
     if seen:
         most = 20.0 if abs(result.scenario.shift) <= 20 else 100.0
@@ -136,7 +136,7 @@ def _arithmetic(result: ForwardPass, query: int, key: int, shift: float) -> str:
     return (
         f"{word}: {opened.scaled} − {largest} = {exponent} &ensp;→&ensp; "
         f"$e^{{{exponent}}}$ = {opened.power} &ensp;→&ensp; "
-        f"{opened.power} ÷ row sum {opened.total} = **{opened.result}**"
+        f"{opened.power} ÷ sum of powers {opened.total} = **{opened.result}**"
     )
 
 
@@ -256,7 +256,9 @@ def steps_figure(
 def _cell(value: float, signed: bool) -> str:
     if math.isnan(value):
         return "−∞"
-    return short(value) if signed else number(value)
+    if not signed and 0 < value < 0.005:
+        return "<.01"
+    return short(value) if signed else portion(value)
 
 
 # ---- rows and columns
@@ -264,7 +266,7 @@ def _cell(value: float, signed: bool) -> str:
 
 def rows_and_columns(result: ForwardPass) -> None:
     """The whole map: softmax by row, and two mistakes beside it on the same scale."""
-    query, key = panels.chosen(result)
+    query, key = panels.telling(result)
     maps = three_maps(result)
     st.markdown(
         "**Every row by itself**, and two mistakes often made, on the same scale from 0 to 1"

@@ -13,7 +13,7 @@ from pages.shared import arithmetic, explain, figures, lesson, stages
 from pages.shared.arithmetic import Sum, stage_array
 from pages.shared.colours import Palette
 from pages.shared.frame import bound, change
-from pages.shared.wording import distinct, in_markdown, number, plural, round_up
+from pages.shared.wording import distinct, in_markdown, number, plural, portion, round_up
 
 STEPS = ("Words", "Vectors", "Positions", "Query, key", "Score", "Scaled", "Weights", "Output")
 NAMES = (
@@ -309,8 +309,8 @@ def _weights(result: ForwardPass, at: Pair) -> None:
             st.markdown(f"{explain.quoted(result, at.key)} is hidden by the mask: weight 0.")
         else:
             st.markdown(
-                f"{explain.quoted(result, at.key)}: $e^{{{_exponent(opened.exponent)}}}$ ÷ row sum "
-                f"= {opened.power} ÷ {opened.total} = **{opened.result}**"
+                f"{explain.quoted(result, at.key)}: $e^{{{_exponent(opened.exponent)}}}$ ÷ "
+                f"sum of powers = {opened.power} ÷ {opened.total} = **{opened.result}**"
             )
             st.markdown(
                 f":small[:gray[The exponent is {opened.scaled} − {opened.largest}: taking off the "
@@ -334,7 +334,7 @@ def _output(result: ForwardPass, at: Pair) -> None:
         )
         others = float(weights.sum() - weights[at.query])
         meaning = "it now carries its context" if others >= 0.5 else "it stays mostly itself"
-        st.markdown(f"**{number(others)}** of it comes from other words: {meaning}.")
+        st.markdown(f"**{portion(others)}** of it comes from other words: {meaning}.")
     with right:
         limit, colours = _limit(V, outputs), stages.palette()
         first, second = st.columns(2)
