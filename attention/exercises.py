@@ -770,7 +770,7 @@ def window_cells(rng: np.random.RandomState) -> Exercise:
     left = sum(rows)
     return Exercise(
         "Counting a sliding window",
-        f"In a sentence of {T} words, each word may look at itself and at "
+        f"In a sentence of {T} words, each word may look back only: at itself and at "
         f"{'the word' if before == 1 else f'up to {before} words'} before it. How many words does "
         f"word {place} look at? How many cells of the map are open?",
         (),
@@ -780,14 +780,14 @@ def window_cells(rng: np.random.RandomState) -> Exercise:
                 before + 1,
                 0,
                 (before, "A word may look at itself too."),
-                (place, "That is without the window."),
+                (place, "That is the causal mask without the window."),
             ),
             _blank(
                 "open",
                 left,
                 0,
                 (T * (before + 1), "The first words have fewer words before them."),
-                (T * (T + 1) / 2, "That is without the window."),
+                (T * (T + 1) / 2, "That is the causal mask without the window."),
             ),
         ),
         (
@@ -798,7 +798,7 @@ def window_cells(rng: np.random.RandomState) -> Exercise:
         (
             f"Word {place}: ${before} + 1 = {before + 1}$",
             f"Row by row: ${' + '.join(map(str, rows))} = {left}$",
-            f"Without the window it would be ${T} × {T + 1} ÷ 2 = {T * (T + 1) // 2}$",
+            f"The causal mask without a window leaves ${T} × {T + 1} ÷ 2 = {T * (T + 1) // 2}$",
         ),
     )
 
@@ -890,8 +890,8 @@ def equal_scores(rng: np.random.RandomState) -> Exercise:
     lines = [f"$({_sum(V[:, c].tolist())}) ÷ {T} {_result(V[:, c].mean())[0]}$" for c in range(2)]
     return Exercise(
         "When all scores are equal",
-        f"All {T} scores of a row are {written(score)}. What weight does each word get, and what "
-        "is the output? (Fractions will do.)",
+        f"{'Both' if T == 2 else f'All {T}'} scores of a row are {written(score)}. What weight "
+        "does each word get, and what is the output? (Fractions will do.)",
         (_matrix("V", V, words),),
         (
             _blank("each weight", 1 / T, 0.005, (1, "The weights share 1 between them.")),
@@ -1603,7 +1603,7 @@ def answer_text(blank: Blank | Pick) -> str:
     """Write a blank's label with the right answer, in the notation of the exercises."""
     if isinstance(blank, Pick):
         return f"{blank.label}: {blank.value}"
-    return f"{blank.label} {_result(blank.value)[0]}"
+    return f"{blank.label} {_result(blank.value, 2)[0]}"  # two decimals are asked for
 
 
 def _line_to_write_on(blank: Blank | Pick) -> str:

@@ -7,9 +7,9 @@ from pages.shared.parts import block as parts
 
 result = lesson.start(
     "The Transformer block",
-    "A Transformer is a stack of equal blocks. In each, **attention** lets the words look at each "
-    "other and a **feed-forward** network works on each word alone. What they make is **added** to "
-    "the word’s vector, which runs through all blocks.",
+    "A Transformer is a stack of blocks, built alike, each with numbers of its own. In each, "
+    "**attention** lets the words look at each other and a **feed-forward** network works on each "
+    "word alone. What they make is **added** to the word’s vector, which runs through all blocks.",
 )
 parts.word_through_blocks(result)
 parts.to_bert_and_gpt(result)

@@ -6,17 +6,18 @@ from pages.shared.parts import learn
 
 result = lesson.start(
     "Watch it learn",
-    "The four matrices start as random numbers. For each training sentence it is known where a "
-    "word should look: at itself, or for a pronoun at the noun it stands for. Every step moves the "
-    "matrices a little along the gradient, so that the head looks there more and can name it.",
+    "$W_q$, $W_k$, $W_v$ and $W_o$ start as random numbers. For each training sentence it is known "
+    "where a word should look: at itself, or for a pronoun at the noun it stands for. Every step "
+    "moves the matrices a little against the gradient of the loss, so that the head looks there "
+    "more. Pronouns count most; other rows stay rough.",
 )
 learn.controls()
 learn.live(result)
 lesson.misconception(
     "it has read a lot of English.",
-    "it has read 80,000 sentences filled into templates, over word vectors that were there before. "
-    "The words cat, mat, sat and eating never occur in them: it finds “cat” because the vector of "
-    "“cat” is like those of the animals it has seen.",
+    "after 2,500 steps of 32 it has read 80,000 sentences filled into templates, over word vectors "
+    "that were there before. The words cat, mat, sat and eating never occur in them: it finds "
+    "“cat” because the vector of “cat” is like those of the animals it has seen.",
 )
 lesson.symbols(
     r"\mathcal L=\sum_i c_i\left(-\log\,\mathrm{softmax}(o_i\,W_o\,C^\top)_{\,t_i}"

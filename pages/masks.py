@@ -17,14 +17,14 @@ lesson.misconception("Masking a word deletes it from the sentence.", masks.about
 lesson.symbols(
     r"w_{ij}=\frac{m_{ij}\,e^{s_{ij}}}{\sum_{l} m_{il}\,e^{s_{il}}}\qquad"
     r"\text{causal: } m_{ij}=1 \text{ where } j\le i\qquad"
-    r"\text{window: } m_{ij}=1 \text{ where } |i-j|\le w",
+    r"\text{window: } m_{ij}=1 \text{ where } |i-j|\le r",
     {
         "i, j": "places of the word that looks and the word looked at",
         "l": "counts through all words",
         "s_{ij}": "scaled score",
         "m_{ij}": "mask: 1 may look, 0 may not (a score of −∞, as $e^{-\\infty}=0$)",
         "w_{ij}": "weight",
-        "w": "words to either side",
+        "r": "words to either side",
     },
 )
 lesson.code(causal_mask, sliding_window_mask, padding_mask, softmax, masks.masked_after)

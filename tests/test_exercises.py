@@ -275,7 +275,7 @@ def _(made):
 @check("equal scores")
 def _(made):
     V = table(made)
-    weights = shares([in_text(made)[1]] * len(V))
+    weights = shares([in_text(made)[-1]] * len(V))  # “All 4 scores … are 3”, “Both scores … are 3”
     return [weights[0], *(dot(weights, column) for column in columns(V))]
 
 

@@ -59,7 +59,7 @@ def group(app: AppTest, key: str):
 
 
 def answer(app: AppTest) -> AppTest:
-    group(app, "predict_block").set_value(block.MADE_OF[block.OWN]).run()
+    group(app, "predict_block").set_value("about half").run()
     assert not app.exception, app.exception[0].message
     return app
 
@@ -221,12 +221,16 @@ def test_the_prediction_s_answer_is_what_happens(setting):
     asked, options, right, why = block.question(result)
     own = reader(**{**setting, "query": None})
     query = block.panels.chosen(own)[0]
-    rows, output = added_by_hand(result, query, 1, True, False)
-    parts = dict(zip(options, (result.X[query].astype(float), *rows), strict=True))
-    shares = {option: v @ output / (output @ output) for option, v in parts.items()}
-    assert max(shares, key=shares.get) in right
-    for share in shares.values():
-        assert value(block.number(share)) in [value(n) for n in re.findall(r"−?\d*\.\d\d", why)]
+    rows, _ = added_by_hand(result, query, 1, True, False)
+    x, made = result.X[query].astype(float), rows[0]
+
+    def cosine(v):
+        return x @ v / np.linalg.norm(x) / np.linalg.norm(v)
+
+    left = abs(cosine(made))
+    assert right == [options[0 if left < 0.25 else 1 if left < 0.75 else 2]]
+    for found in (cosine(made), cosine(x + made)):
+        assert block.number(found) in why
     assert f"“{block.in_plotly(result.tokens.texts[query])}" in asked
 
 
@@ -287,7 +291,7 @@ def test_what_attention_would_leave_if_it_replaced_the_vector():
         return block.number(x @ v / np.linalg.norm(x) / np.linalg.norm(v))
 
     assert f"a cosine of **{cosine(x + made)}**" in text
-    assert f"alone, **{cosine(made)}**" in text
+    assert f"by itself a cosine of **{cosine(made)}**" in text
 
 
 def test_words_cut_off_move_a_vector_only_if_it_saw_them():
@@ -306,8 +310,8 @@ def test_the_line_follows_the_order():
     first, last = (block.line(reader(norm_first=n), 7) for n in (True, False))
     plain = [re.sub(r":\w+-badge\[|[*\]]|&nbsp;", "", text).split("→") for text in (first, last)]
     parts = [[part.strip() for part in text] for text in plain]
-    assert parts[0][1:7] == ["norm", "attention", "+", "norm", "feed-forward", "+"]
-    assert parts[1][1:7] == ["attention", "+", "norm", "feed-forward", "+", "norm"]
+    assert parts[0][1:3] == ["+ attention(norm)", "+ feed-forward(norm)"]
+    assert parts[1][1:5] == ["+ attention", "norm", "+ feed-forward", "norm"]
     assert block.formula(True) != block.formula(False)
 
 

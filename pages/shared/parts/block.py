@@ -216,11 +216,12 @@ def _controls(result: ForwardPass, query: int) -> None:
 def line(result: ForwardPass, query: int) -> str:
     """The block's parts in their order, as a line of Markdown."""
     word = f":violet-badge[{explain.quoted(result, query)}]"
-    attention, feed, norm = ":gray-badge[**attention**]", ":gray-badge[**feed-forward**]", "norm"
     if result.scenario.norm_first:
-        parts = (word, norm, attention, "**+**", norm, feed, "**+**")
+        attention, feed = "**+ attention**(norm)", "**+ feed-forward**(norm)"
+        parts = (word, f":gray-badge[{attention}]", f":gray-badge[{feed}]")
     else:
-        parts = (word, attention, "**+**", norm, feed, "**+**", norm)
+        attention, feed = "**+ attention**", "**+ feed-forward**"
+        parts = (word, f":gray-badge[{attention}]", "norm", f":gray-badge[{feed}]", "norm")
     count = n_blocks(result)
     if count > 1:
         parts = (*parts, f"the same again, {count} blocks in all")
@@ -267,7 +268,7 @@ def _vectors(result: ForwardPass, now: Way, query: int) -> None:
             )
     st.markdown(
         "Each row of the second chart is the sum of the rows of the first down to it. Framed "
-        f"column, {column}: {sum_line(now, column)}"
+        f"column, {column}, at the end: {sum_line(now, column)}"
     )
     st.markdown(_parts_in_words(result))
 
@@ -300,26 +301,27 @@ def _measures(result: ForwardPass, now: Way, query: int) -> None:
 
 
 def question(result: ForwardPass) -> tuple[str, list[str], list[str], str]:
-    """What most of a word's vector is made of after one block with the norm first, looking both
-    ways: question, options, right answers and why.
+    """What would be left of a word if attention replaced its vector, in one block with the norm
+    first, looking both ways: question, options, right answers and why.
 
     It is asked of the sentence's own word, so that the charts stay while others are chosen.
     """
     own = result.scenario.replace(query=None, key=None)
     query, _ = selection(own, result.tokens, result.attention.weights[0])
-    shares = way(run(result, count=1, norm_first=True, causal=False), query).shares
-    written = {kind: number(shares[kind]) for kind in MADE_OF}
-    top = written[max(MADE_OF, key=shares.__getitem__)]
+    now = way(run(result, count=1, norm_first=True, causal=False), query)
+    alone, together = (float(cosines(v, now.x)) for v in (now.rows[1], now.vectors[1]))
+    q = explain.quoted(result, query)
     asked = (
-        "One block, norm first, looking both ways: of what is the vector of "
-        f"{explain.quoted(result, query)} made most when it leaves?"
+        f"One block of random numbers, looking both ways. If what attention makes **replaced** the "
+        f"vector of {q}, how much of {q} would be left in it? (Cosine with it: 1 all, 0 nothing.)"
     )
     why = (
-        f"Its own vector makes {written[OWN]} of it, attention {written[ATTENTION]}, the "
-        f"feed-forward {written[FEED_FORWARD]}. Now change blocks and norms."
+        f"Replaced, the cosine would be {number(alone)}; added, as a block does it, it is "
+        f"{number(together)}. Random matrices turn a vector anywhere; only the sum still carries "
+        "the word. Now change blocks and norms."
     )
-    answers = [MADE_OF[kind] for kind in MADE_OF if written[kind] == top]
-    return asked, list(MADE_OF.values()), answers, why
+    options = ["hardly anything", "about half", "almost all"]
+    return asked, options, [options[min(int(abs(alone) * 4 + 1) // 2, 2)]], why
 
 
 def finding(result: ForwardPass, now: Way, query: int) -> str:
@@ -401,8 +403,7 @@ def about_replacing(result: ForwardPass) -> str:
     return (
         f"{rest} In block 1 {explain.quoted(result, query)} comes in {length} long, attention adds "
         f"a vector {adds} long, and the sum has a cosine of **{with_it}** with what came in. What "
-        f"attention made has, alone, **{without}**: if it replaced the vector, no more than that "
-        "would be left of the word."
+        f"attention made has by itself a cosine of **{without}** with it."
     )
 
 

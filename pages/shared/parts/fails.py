@@ -75,8 +75,9 @@ def pairs() -> None:
         f"“{first}”, the number will be:",
         ("smaller", "the same", "larger"),
         _change(before, after),
-        f"It is {number(after, 1)}: “it”, “{a}” and “{b}” have the vectors they had, because one "
-        f"layer sees each word apart. Nothing that depends on “{second}” can reach them.",
+        f"It is {number(after, 1)}: “it”, “{a}” and “{b}” have the vectors they had, as "
+        "one layer makes queries and keys from a word and its place, before any word has looked at "
+        f"another. Nothing that depends on “{second}” can reach them.",
     )
     if not seen:
         return
@@ -97,8 +98,8 @@ def others() -> None:
     st.markdown("**Two of a kind, and a long way back**")
     left, right = st.columns(2)
     with left:
-        remark = "“she” fits both; only their places differ."
-        _row("Alice called Mary. She was late.", "she", "alice", remark)
+        remark = "“she” fits both, and a reader cannot tell either."
+        _row("Alice called Mary. She was late.", "she", "Alice", remark)
     with right:
         sentence = f"The cat sat on the mat. {FILLER * 3}It is eating now."
         result = read(sentence)
@@ -113,7 +114,7 @@ def others() -> None:
 
 def _row(sentence: str, pronoun: str, meant: str, remark: str = "") -> None:
     result = read(sentence)
-    query, key = place(result, pronoun, last=True), place(result, meant)
+    query, key = place(result, pronoun, last=True), place(result, meant.lower())
     row = result.attention.weights[0, query]
     top = int(np.argmax(row))
     verdict = "right" if top == key else f"wrong: most goes to “{result.tokens.texts[top]}”"
@@ -157,5 +158,5 @@ def post_row() -> None:
     columns["word"].append("sum")
     columns["in the post"].append(number(total))
     columns[f"divided by {number(total)}"].append(number(1.0))
-    columns["this head"].append(f"{number(row[named].sum())} (all words: {number(row.sum())})")
+    columns["this head"].append(f"{number(row[named].sum())} (whole row: {number(row.sum())})")
     st.table(columns)

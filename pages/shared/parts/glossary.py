@@ -105,7 +105,7 @@ TERMS = (
             "gpt",
             "heads",
         ),
-        ("cache",),
+        ("cache", "KV cache"),
     ),
     Term(
         "Causal mask",
@@ -255,7 +255,7 @@ TERMS = (
     ),
     Term(
         "Length of a vector",
-        "The root of the sum of its squared numbers; also called its norm.",
+        "The root of the sum of its squared numbers.",
         ("scaling", "block", "heads", "memory", "masks", "qkv"),
         ("length", "long"),
     ),
@@ -509,7 +509,7 @@ TERMS = (
         "A table of learned numbers by which vectors are multiplied: $W_q$ makes queries, $W_k$ "
         "keys, $W_v$ values.",
         ("start", "qkv", "playground", "heads"),
-        ("weight matrices",),
+        ("weight matrices", "parameters"),
     ),
     Term(
         "Weights",

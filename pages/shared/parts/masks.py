@@ -218,6 +218,7 @@ def question(
     kept = number(1 - lost)
     if not now.allowed[query].all() and lost > 0:
         answers = (LESS, ONE) if kept == "1.00" else (LESS,)
+        kept = "a little less than 1, rounded 1.00" if kept == "1.00" else kept
         why = (
             f"It adds up to {kept}: {small(lost)} lay on words that are masked, and is gone. The "
             "softmax had shared out the whole 1 among all words, the masked ones too."
@@ -254,7 +255,7 @@ def finding(result: ForwardPass, now: Masked, query: int) -> str:
     if least != query:
         text += f"The least is left to {quoted(result, now, least)}: {number(sums[least])}. "
     return text + (
-        "The output shrinks by as much, and still depends on words that should not have been "
+        "The output loses what is gone, and still depends on words that should not have been "
         "seen: they took their part of the sum that every weight is divided by. To divide each row "
         f"again, by what is left, would mend it (largest difference: {apart}); masking before the "
         "softmax does just that."
@@ -327,8 +328,9 @@ def nothing_left(result: ForwardPass) -> None:
     """What becomes of a row that may look at nothing."""
     rows = empty_row(result)
     st.markdown(
-        f"**A row with nothing left.** Put one {FILL} *before* your sentence, as programs do that "
-        "write several texts at once, and use both masks: causal, and none may look at filling. "
+        f"**A row with nothing left.** Put one {FILL} *before* your sentence, as programs do when "
+        "they write several texts at once, and use both masks: causal, and none may look at "
+        "filling. "
         f"The row of {FILL} may look neither ahead nor at itself. What are its weights?"
     )
     st.markdown(empty_table(result, rows))
@@ -455,8 +457,8 @@ def in_parallel(result: ForwardPass) -> None:
     st.markdown(
         "**Why the causal mask makes training parallel.** A model learns to write by guessing each "
         f"next word. No row knows what comes after it, so one pass over your {plural(T, 'word')} "
-        f"makes {T} honest {'guess' if T == 1 else 'guesses'} at once; each word is the right "
-        "answer for the row before it."
+        f"makes {T} {'guess' if T == 1 else 'guesses'} at once. Each word but the first is the "
+        "right answer for the row before it."
     )
     if T == 1:
         st.markdown("One word has no other to depend on. Type a second word to see.")
@@ -500,8 +502,8 @@ def about_moving(result: ForwardPass, now: Moved) -> str:
         before = (
             f"With the causal mask the {plural(now.place, 'output')} before {word} moved by "
             f"**{gap(still, size)}**. Without it, they move by up to "
-            f"{number(float(now.open[first]))} ({explain.quoted(result, first)}): each would have "
-            "seen the word it is to guess. "
+            f"{number(float(now.open[first]))} ({explain.quoted(result, first)}): each would be "
+            "moved by a word that it must not see yet. "
         )
     else:
         before = f"{word} is the first word: no row comes before it. Choose a later one. "

@@ -40,7 +40,7 @@ DOES = {
     "rotary": "turns queries and keys, further at each place",
     "alibi": "takes ½ off the scaled score for each step between two words",
 }
-WORD, PLACE, NEW = "the same weight for each word", "the same weight at each place", "new weights"
+WORD, PLACE, NEW = "each word keeps its weight", "each place keeps its weight", "all are new"
 SAME = 1e-5  # weights no further apart than this are equal but for rounding
 
 
@@ -316,8 +316,8 @@ def question(
         )
     elif WORD in answers:
         why = (
-            f"{q} has the same query and every word the same key, so the scores and weights are "
-            "the same. Rows and columns changed places, nothing else."
+            f"{q} keeps its query and each word its own key, wherever it stands, so the scores and "
+            "weights are the same. Rows and columns changed places, nothing else."
         )
     elif result.scenario.causal:
         why = (

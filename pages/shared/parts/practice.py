@@ -116,7 +116,8 @@ def one(scenario: Scenario) -> None:
         with st.container(horizontal=True, gap="small", key="blanks"):
             for place, blank in enumerate(made.blanks):
                 _answer(answer_key(seed, number, place), blank)
-        st.markdown(":small[:gray[Two decimals are enough. Write .25, 0,25 or 1/4.]]")
+        if any(isinstance(blank, Blank) and blank.within for blank in made.blanks):
+            st.markdown(":small[:gray[Two decimals are enough. Write .25, 0,25 or 1/4.]]")
         _buttons(number, state(seed, number))
     with right:
         if is_open(scenario):
