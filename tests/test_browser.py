@@ -390,3 +390,13 @@ def test_the_sentence_goes_along_from_page_to_page_and_back(page, server):
         settle(page)
         assert box().startswith(expected), page.url
     assert page.url.startswith(f"{server}/?matrices=random")
+
+
+def test_the_word_looked_at_is_one_of_the_sentence_typed_last(page, server):
+    open_page(page, server)
+    chosen = page.locator(".st-key-key input")
+    assert chosen.input_value() == "cat"
+    type_sentence(page, "My brother bought a drum because he was hungry.")
+    settle(page)
+    weights = numbers(page, "weights")[6]  # he
+    assert weights.argmax() == 1 and chosen.input_value() == "brother"

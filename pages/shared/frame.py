@@ -4,7 +4,7 @@ The scenario lives in the session; widgets and links only ask to change it (`cha
 with `scenario = frame.begin()`. All plumbing between link, session and widgets is in this file.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 from urllib.parse import urlencode
@@ -162,18 +162,23 @@ def acted() -> None:
     st.session_state[ACTED] = True
 
 
-def bound(field: str, value=..., take: Callable | None = None, suffix: str = "") -> dict:
+def bound(
+    field: str, value=..., take: Callable | None = None, suffix: str = "", labels: Sequence = ()
+) -> dict:
     """Return key and callback that tie a widget to a field of the scenario.
 
     The widget shows `value` (by default the field's own) and its change goes through `take(new)`
     (by default `change(field=new)`). The widget's state is set only where it differs, so that fast
     typing is never overwritten by an earlier run. The key is the field's name; a `suffix` sets a
-    second widget of the same field apart.
+    second widget of the same field apart. labels: what a selectbox calls its options; when they
+    change, the browser would go on showing the old one, so the value is sent again.
     """
     if value is ...:
         value = getattr(st.session_state[SCENARIO], field)
     key = f"{field}{suffix}"
-    if _is_new_here(key) or st.session_state[key] != value:
+    seen, labels = session("labels", dict), tuple(labels)
+    renamed, seen[key] = seen.get(key, labels) != labels, labels
+    if _is_new_here(key) or st.session_state[key] != value or renamed:
         st.session_state[key] = value
 
     def on_change():

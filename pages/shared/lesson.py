@@ -64,7 +64,7 @@ def choose_row(
             format_func=names.__getitem__,
             label_visibility="collapsed",
             width=140,
-            **frame.bound("query", query),
+            **frame.bound("query", query, labels=names),
         )
         if key is not None:
             word = explain.quoted(result, key)

@@ -89,7 +89,7 @@ def _insight(result: ForwardPass) -> None:
             format_func=names.__getitem__,
             label_visibility="collapsed",
             width=140,
-            **bound("query", query),
+            **bound("query", query, labels=names),
         )
         st.subheader(explain.claim(result, query, key), anchor=False, width="content")
         st.selectbox(
@@ -100,7 +100,7 @@ def _insight(result: ForwardPass) -> None:
             placeholder="a word",
             label_visibility="collapsed",
             width=140,
-            **bound("key", key, take=_take_key),
+            **bound("key", key, take=_take_key, labels=names),
         )
     st.markdown(f":small[:gray[{explain.insight(result, query, key)}]]")
 
