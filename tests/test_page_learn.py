@@ -102,6 +102,11 @@ def test_the_row_changes_stops_on_pause_and_goes_to_the_playground(page, server)
     ).first.wait_for()
     settle(page)
     paused = row()
+    for _ in range(10):  # the turn in hand when the pause came may still be drawn
+        page.wait_for_timeout(700)
+        before, paused = paused, row()
+        if before == paused:
+            break
     page.wait_for_timeout(1500)
     assert row() == paused and paused != start
     page.locator(".st-key-learn_take button").first.click()
