@@ -14,11 +14,10 @@ import hashlib
 import re
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 
-PRESETS = Path(__file__).with_name("presets")
+from attention.projections import PRESETS
 
 
 def _words(text: str) -> tuple[str, ...]:

@@ -18,9 +18,8 @@ import numpy as np
 
 from attention.embeddings import MAX_WORD_WIDTH
 from attention.projections import SPREAD
-from attention.text import Tokens
+from attention.text import DEFAULT_SENTENCE, Tokens
 
-DEFAULT_SENTENCE = "The cat sat on the mat. It is eating now."
 MAX_SENTENCE = 1_000  # characters
 MAX_WIDTH = 1_024  # d_model; the page offers up to 64, an uploaded head may be wider
 MAX_HEAD = 128  # d_k and d_v

@@ -22,6 +22,8 @@ import re
 import unicodedata
 from dataclasses import dataclass
 
+DEFAULT_SENTENCE = "The cat sat on the mat. It is eating now."  # the first screen's
+
 APOSTROPHES = "'\u2019\u02bc\uff07"  # typewriter, typographic, modifier letter, full width
 TO_TYPEWRITER_APOSTROPHE = str.maketrans(dict.fromkeys(APOSTROPHES, "'"))
 UNSPACED_SCRIPTS = (

@@ -8,34 +8,33 @@ taken back to a word vector by W_o, names that word.
 `python -m attention.training` writes the shipped presets again, and the figures in their README.
 """
 
-import contextlib
-import importlib
 import json
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
-from attention.corpus import PRESETS, Example, draw_examples, judged_sentences, without_punctuation
+from attention.corpus import Example, draw_examples, judged_sentences, without_punctuation
 from attention.dot_product import scaled_dot_product_attention
 from attention.embeddings import word_embeddings
 from attention.functions import softmax
 from attention.positions import sinusoidal_positions
 from attention.projections import (
+    PRESETS,
     Projections,
     identity_projections,
     load_preset,
     random_projections,
 )
 from attention.randomness import stable_rng
-from attention.text import tokenize
+from attention.text import DEFAULT_SENTENCE, tokenize
 
 D_MODEL = 50
 NAMES = ("W_q", "W_k", "W_v", "W_o")
-POST = "The cat sat on the mat. It is eating now."
 UNLEARNED = "nothing_learned.json"  # beside the presets
 FAIR_SEED = 1  # its random start looks from "it" at something other than "cat"
 
@@ -366,27 +365,47 @@ def distant_sentence(filler: str, distance: int = 40) -> str:
 
 
 @dataclass(frozen=True)
+class Pair:
+    """Two sentences that differ in their ending alone, which turns what the pronoun means."""
+
+    sentence: str  # with {} for the ending
+    endings: tuple[str, str]
+    pronoun: str
+    nouns: tuple[str, str]  # what the pronoun means with the first ending, and with the second
+
+
+PAIRS = (
+    Pair(
+        "The animal did not cross the street because it was too {}.",
+        ("tired", "wide"),
+        "it",
+        ("animal", "street"),
+    ),
+    Pair(
+        "The trophy did not fit into the suitcase because it was too {}.",
+        ("big", "small"),
+        "it",
+        ("trophy", "suitcase"),
+    ),
+    Pair(
+        "Paul called George because he {}.",
+        ("needed help", "knew the answer"),
+        "he",
+        ("paul", "george"),
+    ),
+)
+
+
+@dataclass(frozen=True)
 class Failure:
     """A sentence that one layer cannot read, and what the pronoun puts on the words in question.
 
     `meant` is the word that a person takes the pronoun to mean, `weights` that of it and its rival.
     """
 
-    title: str
     sentence: str
-    pronoun: str
     meant: str
     weights: dict[str, float]
-
-
-_FAILURES = (
-    ("tired or wide", "The animal didn't cross the street because it was too {}.", "it",
-     ("tired", "animal"), ("wide", "street")),
-    ("big or small", "The trophy didn't fit in the suitcase because it was too {}.", "it",
-     ("big", "trophy"), ("small", "suitcase")),
-    ("two of one gender", "Paul called George because he {}.", "he",
-     ("needed help", "paul"), ("knew the answer", "george")),
-)  # fmt: skip
 
 
 def failures(W: Projections, *, positions: bool = True) -> tuple[Failure, ...]:
@@ -396,18 +415,17 @@ def failures(W: Projections, *, positions: bool = True) -> tuple[Failure, ...]:
     for "tired" and "wide". No training of one layer can change that.
     """
     found = []
-    for title, sentence, pronoun, *endings in _FAILURES:
-        rivals = [meant for _, meant in endings]
-        for ending, meant in endings:
-            row = row_of(sentence.format(ending), pronoun, W, positions=positions)
-            weights = {word: row[word] for word in rivals}
-            found.append(Failure(title, sentence.format(ending), pronoun, meant, weights))
+    for pair in PAIRS:
+        for ending, meant in zip(pair.endings, pair.nouns, strict=True):
+            sentence = pair.sentence.format(ending)
+            row = row_of(sentence, pair.pronoun, W, positions=positions)
+            found.append(Failure(sentence, meant, {noun: row[noun] for noun in pair.nouns}))
     return tuple(found)
 
 
 def chance(n: int = 1000, *, positions: bool = True) -> Score:
     """Return how often n random matrices look from "it" first at "cat", and the mean weight."""
-    words = tokenize(POST).words
+    words = tokenize(DEFAULT_SENTENCE).words
     it, cat = words.index("it"), words.index("cat")
     heads = (random_projections(D_MODEL, 32, seed=seed) for seed in range(n))
     rows = np.array([attention_weights(words, W, positions=positions)[it] for W in heads])
@@ -417,7 +435,7 @@ def chance(n: int = 1000, *, positions: bool = True) -> Score:
 def nothing_learned() -> dict[str, float]:
     """Return what stands beside the first screen: how “it” looks at “cat” in heads that learned
     nothing. random_first and random_weight are those of `chance`, identity_weight of Q = K = X."""
-    words = tokenize(POST).words
+    words = tokenize(DEFAULT_SENTENCE).words
     same = attention_weights(words, identity_projections(D_MODEL), positions=True)
     random = chance()
     return {
@@ -436,7 +454,7 @@ def evaluation() -> str:
         [
             _table(["pronouns that look first at their antecedent (mean weight on it)", *names],
                    _score_lines(heads)),
-            _table([f"“{POST}”, weights of “it”", *names], rows[0]),
+            _table([f"“{DEFAULT_SENTENCE}”, weights of “it”", *names], rows[0]),
             _table(["nothing learned: weights of “it”", "“cat” first", "on “cat”"], rows[1]),
             _table(["where `coreference` fails", "means", "weights"], rows[2]),
         ]
@@ -469,7 +487,7 @@ def _score_lines(heads: list[tuple[Projections, bool]]) -> list[list[str]]:
 
 
 def _row_lines(heads: list[tuple[Projections, bool]]) -> list[list[str]]:
-    post = [row_of(POST, "it", W, positions=positions) for W, positions in heads]
+    post = [row_of(DEFAULT_SENTENCE, "it", W, positions=positions) for W, positions in heads]
     rows = [
         [f"on “{word}”", *(f"{row[word]:.3f}" for row in post)] for word in ("cat", "mat", "eating")
     ]
@@ -481,7 +499,7 @@ def _row_lines(heads: list[tuple[Projections, bool]]) -> list[list[str]]:
 
 
 def _chance_lines() -> list[list[str]]:
-    words = tokenize(POST).words
+    words = tokenize(DEFAULT_SENTENCE).words
     rows = []
     for title, positions in (("with", True), ("without", False)):
         random = chance(positions=positions)
@@ -506,18 +524,6 @@ def _failure_lines(W: Projections) -> list[list[str]]:
     ]
 
 
-@contextlib.contextmanager
-def one_blas_thread() -> Iterator[None]:
-    """Hold BLAS at one thread where `threadpoolctl` is installed: these products are small."""
-    try:
-        threadpoolctl = importlib.import_module("threadpoolctl")
-    except ImportError:
-        yield
-        return
-    with threadpoolctl.threadpool_limits(limits=1, user_api="blas"):
-        yield
-
-
 def save(W: Projections, path: Path) -> None:
     """Write W_q, W_k, W_v and W_o as an npz file; the same weights give the same bytes."""
     np.savez(path, **{name: getattr(W, name) for name in NAMES})
@@ -525,7 +531,7 @@ def save(W: Projections, path: Path) -> None:
 
 def main(folder: Path = PRESETS) -> None:
     """Train and write the shipped presets, and put their figures into the README beside them."""
-    with one_blas_thread():
+    with threadpool_limits(limits=1, user_api="blas"):  # these products are small
         for name, config in SHIPPED.items():
             start = time.perf_counter()
             trainer = Trainer(config)

@@ -1,4 +1,5 @@
 import json
+import os
 import shutil
 import tracemalloc
 from math import prod
@@ -12,8 +13,6 @@ from attention.decoder import forward
 from attention.files import FileProblem, safetensors_header
 from attention.gguf import read_header
 from attention.gpt_files import HOW_TO_GET, load_gpt, smollm2_file
-
-pytest.importorskip("tokenizers")
 
 FOLDER = Path(__file__).parent / "golden"
 GPT2, LLAMA = FOLDER / "gpt2_random", FOLDER / "llama_random.gguf"
@@ -133,8 +132,9 @@ def test_weights_cannot_be_written_to():
 
 # ---- SmolLM2
 
-smollm2_only = pytest.mark.skipif(
-    smollm2_file() is None, reason=f"SmolLM2 is not installed: {HOW_TO_GET['smollm2']}"
+smollm2_only = pytest.mark.skipif(  # without it they fail where CI is true
+    smollm2_file() is None and os.environ.get("CI") != "true",
+    reason=f"SmolLM2 is not installed: {HOW_TO_GET['smollm2']}",
 )
 
 

@@ -18,8 +18,6 @@ from attention.gpt_tokens import (
     read_words,
 )
 
-pytest.importorskip("tokenizers")
-
 FOLDER = Path(__file__).parent / "golden" / "gpt2_random"
 GOLDEN = np.load(FOLDER.parent / "gpt.npz")
 TEXTS = [str(text) for text in GOLDEN["texts"]]

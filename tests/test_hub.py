@@ -8,11 +8,10 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from huggingface_hub import constants
 
 from attention.files import FileProblem
 from attention.hub import HubFile, HubModel, download, find_downloaded
-
-constants = pytest.importorskip("huggingface_hub.constants")
 
 REVISION = "0123456789abcdef0123456789abcdef01234567"
 FILES = {"config.json": b'{"model_type": "bert"}', "model.safetensors": bytes(range(256)) * 4000}

@@ -6,19 +6,17 @@ import numpy as np
 import pytest
 
 from attention.corpus import (
-    PRESETS,
     draw_examples,
     is_held_out,
     judged_sentences,
     without_punctuation,
     word_list,
 )
-from attention.projections import load_preset
+from attention.projections import PRESETS, load_preset
 from attention.randomness import stable_rng
-from attention.text import tokenize
+from attention.text import DEFAULT_SENTENCE, tokenize
 from attention.training import (
     NAMES,
-    POST,
     SHIPPED,
     Batch,
     Trainer,
@@ -84,7 +82,7 @@ def test_a_run_repeats_and_two_at_once_do_not_mix():
 
 def test_the_start_is_fair_and_learning_finds_the_cat():
     trainer = Trainer()
-    words = POST.lower().replace(".", " .").split()
+    words = DEFAULT_SENTENCE.lower().replace(".", " .").split()
     it, cat = words.index("it"), words.index("cat")
     assert attention_weights(words, trainer.projections, positions=True)[it].argmax() != cat
     before = trainer.accuracy_held_out()
@@ -101,7 +99,7 @@ def test_impossible_settings_are_refused():
     with pytest.raises(ValueError, match="8 or more"):
         distant_sentence("very", 7)
     with pytest.raises(ValueError, match="There is no 'she'"):
-        row_of(POST, "she", load_preset("coreference"), positions=True)
+        row_of(DEFAULT_SENTENCE, "she", load_preset("coreference"), positions=True)
 
 
 # ---- the corpus

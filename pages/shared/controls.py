@@ -3,8 +3,8 @@
 import streamlit as st
 
 from attention.forward import ForwardPass, edits_outside, forward
-from attention.scenario import DEFAULT_SENTENCE, MAX_SENTENCE, Scenario
-from attention.text import tokenize
+from attention.scenario import MAX_SENTENCE, Scenario
+from attention.text import DEFAULT_SENTENCE, tokenize
 from pages.shared import explain, frame, settings
 from pages.shared.frame import acted, bound, change, reset
 from pages.shared.wording import in_markdown, plural

@@ -58,14 +58,7 @@ def choose_row(
     query, key = until_chosen(result)
     names = distinct(result.tokens.texts)
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        st.selectbox(
-            "Query: the word that looks",
-            list(range(len(names))),
-            format_func=names.__getitem__,
-            label_visibility="collapsed",
-            width=140,
-            **frame.bound("query", query, labels=names),
-        )
+        panels.word_box("Query: the word that looks", names, "query", query, width=140)
         if key is not None:
             word = explain.quoted(result, key)
             st.markdown(f"**{explain.claim(result, query, key)} {word}**", width="content")

@@ -1,5 +1,7 @@
 """The parts of the playground: the insight and its bars, the eight stages, the arithmetic."""
 
+from collections.abc import Callable, Sequence
+
 import numpy as np
 import streamlit as st
 
@@ -26,6 +28,35 @@ def telling(result: ForwardPass) -> tuple[int, int | None]:
         query = int(np.abs(weights.max(axis=-1) - 0.5).argmin())
         scenario = scenario.replace(query=query)
     return selection(scenario, result.tokens, weights)
+
+
+def word_box(
+    label: str,
+    names: Sequence[str],
+    field: str,
+    value: int | None,
+    *,
+    places: Sequence[int] | None = None,
+    width: int = 130,
+    labelled: bool = False,
+    placeholder: str | None = None,
+    take: Callable | None = None,
+) -> None:
+    """Let the reader choose a word by its place, for a field of the scenario.
+
+    names: the words as they are shown. places: those to choose from, by default all. placeholder:
+    what stands there while none is chosen; without it one always is. take: see `frame.bound`.
+    """
+    may_be_empty = {} if placeholder is None else {"index": None, "placeholder": placeholder}
+    st.selectbox(
+        label,
+        list(range(len(names))) if places is None else places,
+        format_func=names.__getitem__,
+        label_visibility="visible" if labelled else "collapsed",
+        width=width,
+        **may_be_empty,
+        **bound(field, value, take, labels=names),
+    )
 
 
 def charts(result: ForwardPass) -> dict:
@@ -81,26 +112,17 @@ def words(result: ForwardPass, places: dict) -> None:
 def _insight(result: ForwardPass) -> None:
     query, key = chosen(result)
     names = distinct(result.tokens.texts)
-    order = list(range(len(names)))
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        st.selectbox(
-            "Query: the word that looks",
-            order,
-            format_func=names.__getitem__,
-            label_visibility="collapsed",
-            width=140,
-            **bound("query", query, labels=names),
-        )
+        word_box("Query: the word that looks", names, "query", query, width=140)
         st.subheader(explain.claim(result, query, key), anchor=False, width="content")
-        st.selectbox(
+        word_box(
             "Key: the word that is looked at",
-            order,
-            index=None,
-            format_func=names.__getitem__,
-            placeholder="a word",
-            label_visibility="collapsed",
+            names,
+            "key",
+            key,
             width=140,
-            **bound("key", key, take=_take_key, labels=names),
+            placeholder="a word",
+            take=_take_key,
         )
     st.markdown(f":small[:gray[{explain.insight(result, query, key)}]]")
 
@@ -202,8 +224,8 @@ def _scaling_section(result: ForwardPass, query: int, key: int) -> None:
         f"**÷ $\\sqrt{{{d_k}}}$ = {line.result}**\n\n"
         + _small(
             f"{line.dividend} ÷ {line.divisor} = {line.result}",
-            f":gray[{d_k} products of unit-spread numbers add up to a spread of √{d_k}; "
-            "dividing brings it back to 1.]",
+            f":gray[If numbers spread by 1, {d_k} products add up to a spread of √{d_k}; "
+            "dividing brings that back to 1.]",
         )
     )
 

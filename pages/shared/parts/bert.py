@@ -12,6 +12,7 @@ from attention.scenario import FIELDS, NONE_SELECTED, SPECIALS, Scenario
 from pages.shared import controls, explain, figures, frame, lesson, stages
 from pages.shared.clicks import on_cell_click
 from pages.shared.frame import bound, change
+from pages.shared.panels import word_box
 from pages.shared.parts import bert_figures, bert_model, bert_view
 from pages.shared.parts.bert_figures import head_map
 from pages.shared.parts.bert_view import Earned, View
@@ -167,15 +168,14 @@ def _opened(now: View) -> None:
             **bound("looking", list(now.queries), take=lambda places: _take_queries(now, places)),
         )
         st.markdown(f"**{claim(now)}**", width="content")
-        st.selectbox(
+        word_box(
             "Key: who is looked at",
-            range(len(labels)),
-            index=None,
-            format_func=labels.__getitem__,
-            label_visibility="collapsed",
-            placeholder="a token",
+            labels,
+            "looked_at",
+            now.key,
             width=120,
-            **bound("looked_at", now.key, take=lambda place: _take_key(now, place)),
+            placeholder="a token",
+            take=lambda place: _take_key(now, place),
         )
     figure = head_map(now, now.map, stages.palette(), numbers=True)
     chart("bert_map", figure, explain_map(now))

@@ -28,11 +28,6 @@ from pages.shared.wording import distinct, in_plotly, label, number, plural, rou
 WIDEST = 256  # vectors for which the page draws blocks
 MOST_NUMBERS = 1_000_000  # in all blocks together
 OWN, ATTENTION, FEED_FORWARD, NORM = "own", "attention", "feed-forward", "norm"
-MADE_OF = {
-    OWN: "its own vector",
-    ATTENTION: "what attention added",
-    FEED_FORWARD: "what the feed-forward added",
-}
 
 
 class Step(NamedTuple):
@@ -171,14 +166,7 @@ def word_through_blocks(result: ForwardPass) -> None:
 def _controls(result: ForwardPass, query: int) -> None:
     names = distinct(result.tokens.texts)
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        st.selectbox(
-            "The word that is followed",
-            range(len(names)),
-            format_func=names.__getitem__,
-            label_visibility="collapsed",
-            width=130,
-            **bound("query", query),
-        )
+        panels.word_box("The word that is followed", names, "query", query)
         st.segmented_control(
             "How many blocks",
             range(1, 7),

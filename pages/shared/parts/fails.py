@@ -1,42 +1,18 @@
 """What the head of the first screen gets wrong, computed anew for each visit."""
 
 import zlib
-from dataclasses import dataclass
 
 import numpy as np
 import streamlit as st
 
 from attention.exercises import POST_ROW
 from attention.forward import ForwardPass, forward
-from attention.scenario import DEFAULT_SENTENCE, Scenario
+from attention.scenario import Scenario
+from attention.text import DEFAULT_SENTENCE
+from attention.training import PAIRS, Pair
 from pages.shared import figures, lesson, stages
 from pages.shared.wording import number
 
-
-@dataclass(frozen=True)
-class Pair:
-    """Two sentences that differ in one word, which turns the meaning of the pronoun."""
-
-    sentence: str  # with {} for the word
-    words: tuple[str, str]
-    pronoun: str
-    nouns: tuple[str, str]  # what the pronoun means with the first word, and with the second
-
-
-PAIRS = (
-    Pair(
-        "The animal did not cross the street because it was too {}.",
-        ("tired", "wide"),
-        "it",
-        ("animal", "street"),
-    ),
-    Pair(
-        "The trophy did not fit into the suitcase because it was too {}.",
-        ("big", "small"),
-        "it",
-        ("trophy", "suitcase"),
-    ),
-)
 FILLER = "Then the people of the town talked about the weather for a long time. "
 
 
@@ -65,9 +41,9 @@ def ratio(pair: Pair, word: str) -> float:
 
 def pairs() -> None:
     """The famous pairs: one word turns the meaning, and the head does not turn."""
-    first, second = PAIRS[0].words
+    first, second = PAIRS[0].endings
     a, b = PAIRS[0].nouns
-    before, after = (ratio(PAIRS[0], word) for word in PAIRS[0].words)
+    before, after = (ratio(PAIRS[0], word) for word in PAIRS[0].endings)
     seen = lesson.predict(
         "pairs",
         f"“The animal did not cross the street because it was too {first}.” Here “it” looks "
@@ -81,8 +57,8 @@ def pairs() -> None:
     )
     if not seen:
         return
-    for pair in PAIRS:
-        for column, word, noun in zip(st.columns(2), pair.words, pair.nouns, strict=True):
+    for pair in PAIRS[:2]:  # a pair of people stands below
+        for column, word, noun in zip(st.columns(2), pair.endings, pair.nouns, strict=True):
             with column:
                 _row(pair.sentence.format(word), pair.pronoun, noun)
 

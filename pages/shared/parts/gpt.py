@@ -13,10 +13,12 @@ from attention.decoder import GPT
 from attention.files import FileProblem
 from attention.gpt import HOW_TO_GET, decode, load_gpt
 from attention.sampling import next_probabilities
-from attention.scenario import DEFAULT_SENTENCE, MAX_SEED, Scenario
+from attention.scenario import MAX_SEED, Scenario
+from attention.text import DEFAULT_SENTENCE
 from pages.shared import controls, explain, figures, frame, lesson, stages
 from pages.shared.clicks import on_cell_click
 from pages.shared.frame import acted, bound, change
+from pages.shared.panels import word_box
 from pages.shared.parts import bert_figures, gpt_figures, gpt_view
 from pages.shared.parts.gpt_view import END, NAMES, VARIABLE, Candidates, View
 from pages.shared.wording import distinct, in_markdown, number, plural
@@ -317,13 +319,13 @@ def _choose_head(now: View) -> None:
                 width=110,
                 **bound(field, value),
             )
-        st.selectbox(
+        word_box(
             "The token that looks",
-            range(len(names)),
-            format_func=names.__getitem__,
-            label_visibility="collapsed",
+            names,
+            "gpt_row",
+            now.row,
             width=140,
-            **bound("gpt_row", now.row, take=lambda row: _take_row(now, row)),
+            take=lambda row: _take_row(now, row),
         )
         st.markdown(":small[:gray[who looks, and whose next word is shown]]", width="content")
 

@@ -16,6 +16,7 @@ from pages.shared import explain, figures, lesson, stages
 from pages.shared.clicks import on_cell_click
 from pages.shared.colours import Palette
 from pages.shared.frame import bound, change
+from pages.shared.panels import word_box
 from pages.shared.parts.qkv import gap
 from pages.shared.wording import distinct, number, plural, round_up
 
@@ -210,13 +211,7 @@ def _controls(result: ForwardPass, many: ManyHeads, query: int) -> None:
             required=True,
             **bound("n_kv_heads", many.n_kv_heads),
         )
-        st.selectbox(
-            "Query",
-            range(len(names)),
-            format_func=names.__getitem__,
-            width=130,
-            **bound("query", query),
-        )
+        word_box("Query", names, "query", query, labelled=True)
         seed = result.scenario.seed
         st.button(
             "Draw other random heads",

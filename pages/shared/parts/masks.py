@@ -17,6 +17,7 @@ from pages.shared import explain, figures, lesson, stages
 from pages.shared.colours import Palette
 from pages.shared.controls import MAX_TOKENS
 from pages.shared.frame import bound
+from pages.shared.panels import word_box
 from pages.shared.parts.qkv import gap
 from pages.shared.wording import distinct, number, plural, portion, round_up
 
@@ -156,14 +157,7 @@ def _controls(result: ForwardPass, query: int) -> None:
             label_visibility="collapsed",
             **bound("mask"),
         )
-        st.selectbox(
-            "Query: the word that looks",
-            range(len(names)),
-            format_func=names.__getitem__,
-            label_visibility="collapsed",
-            width=130,
-            **bound("query", query),
-        )
+        word_box("Query: the word that looks", names, "query", query)
         if scenario.mask == "window" and len(names) > 1:
             most = len(names) - 1
             st.slider(
@@ -467,14 +461,7 @@ def in_parallel(result: ForwardPass) -> None:
     now = moved(result, place)
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.markdown("See for yourself: change", width="content")
-        st.selectbox(
-            "The word that is changed",
-            range(T),
-            format_func=names.__getitem__,
-            label_visibility="collapsed",
-            width=130,
-            **bound("key", place),
-        )
+        word_box("The word that is changed", names, "key", place)
         to = f"to “{now.word}”" if now.word else "by turning its vector round"
         st.markdown(
             f"{to}. How far does each output move? Bars: with the causal mask. Lines: without.",

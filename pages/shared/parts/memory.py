@@ -139,14 +139,7 @@ def _controls(result: ForwardPass, query: int) -> None:
     names = distinct(result.tokens.texts)
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.markdown("When the networks have read up to", width="content")
-        st.selectbox(
-            "The word read last",
-            range(len(names)),
-            format_func=names.__getitem__,
-            label_visibility="collapsed",
-            width=130,
-            **bound("query", query),
-        )
+        panels.word_box("The word read last", names, "query", query)
         st.markdown("with starting numbers", width="content")
         st.segmented_control(
             "How the networks begin",
@@ -384,7 +377,7 @@ def beginnings(k: int = 20, T: int = 40) -> str:
         felt = felt_at_length(T, initial)
         each = ", ".join(f"{kind} {small(left_after(felt[kind], k))}" for kind in KINDS)
         found.append(f"{each} ({NAMES[initial].lower()})")
-    return f"Left after {k} of {T} random words: {'; '.join(found)}."
+    return f"Felt after {k} of {T} random words, next to the last: {'; '.join(found)}."
 
 
 def about_forgetting(result: ForwardPass, felt: Felt) -> str:

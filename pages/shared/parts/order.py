@@ -195,14 +195,7 @@ def _controls(result: ForwardPass, query: int) -> None:
             kwargs={"shuffle": shuffle_now % 999_999 + 1},
             disabled=len(names) == 1,
         )
-        st.selectbox(
-            "Query: the word that looks",
-            range(len(names)),
-            format_func=names.__getitem__,
-            label_visibility="collapsed",
-            width=130,
-            **bound("query", query),
-        )
+        panels.word_box("Query: the word that looks", names, "query", query)
         if len(names) > 1:
             order = shuffled_order(len(names), shuffle_now)
             words = " ".join(in_markdown(result.tokens.texts[place]) for place in order)

@@ -15,6 +15,7 @@ from pages.shared import explain, figures, lesson, stages
 from pages.shared.clicks import on_cell_click
 from pages.shared.colours import Palette
 from pages.shared.frame import bound, change
+from pages.shared.panels import word_box
 from pages.shared.wording import distinct, number, round_up
 
 CHOICES = {
@@ -154,22 +155,14 @@ def _controls(result: ForwardPass, at: tuple[int, int] | None) -> None:
         if at is None:
             return
         query, key = at
-        st.selectbox(
-            "Query: the word that looks",
-            range(len(names)),
-            format_func=names.__getitem__,
-            label_visibility="collapsed",
-            width=130,
-            **bound("query", query),
-        )
+        word_box("Query: the word that looks", names, "query", query)
         st.markdown("and", width="content")
-        st.selectbox(
+        word_box(
             "Key: the word that is looked at",
-            [place for place in range(len(names)) if place != query],
-            format_func=names.__getitem__,
-            label_visibility="collapsed",
-            width=130,
-            **bound("key", key),
+            names,
+            "key",
+            key,
+            places=[place for place in range(len(names)) if place != query],
         )
 
 

@@ -8,11 +8,13 @@ import streamlit as st
 
 from attention.forward import ForwardPass
 from attention.recurrent import influence, recurrent, recurrent_weights, share
-from attention.scenario import DEFAULT_SENTENCE, selection
+from attention.scenario import selection
+from attention.text import DEFAULT_SENTENCE
 from pages.shared import arithmetic, explain, figures, lesson, stages
 from pages.shared.arithmetic import Sum, stage_array
 from pages.shared.colours import Palette
 from pages.shared.frame import bound, change
+from pages.shared.panels import word_box
 from pages.shared.wording import distinct, in_markdown, number, plural, portion, round_up
 
 STEPS = ("Words", "Vectors", "Positions", "Query, key", "Score", "Scaled", "Weights", "Output")
@@ -105,13 +107,7 @@ def _words(result: ForwardPass, at: Pair) -> None:
                 else "There is no other word yet that it could look at: type some more."
             )
         )
-        st.selectbox(
-            "Follow another word",
-            range(len(names)),
-            format_func=names.__getitem__,
-            width=200,
-            **bound("query", at.query),
-        )
+        word_box("Follow another word", names, "query", at.query, width=200, labelled=True)
     before = ", ".join(map(lesson.term, ("RNN", "LSTM", "GRU")))
     with right, st.container(gap="small"):
         st.markdown(chips(result, at.query))
@@ -215,13 +211,7 @@ def _score(result: ForwardPass, at: Pair) -> None:
             "number by number and add up. This *dot product* is the **score**: large where the "
             "two point the same way."
         )
-        st.selectbox(
-            "Compare with another word",
-            range(len(names)),
-            format_func=names.__getitem__,
-            width=200,
-            **bound("key", at.key),
-        )
+        word_box("Compare with another word", names, "key", at.key, width=200, labelled=True)
     with right:
         colours = stages.palette()
         limit = _limit(stage_array(result, "Q"), stage_array(result, "K"))
