@@ -21,7 +21,7 @@ lesson.misconception(
 lesson.symbols(
     r"\begin{gathered}"
     r"\mathrm{head}_h=\mathrm{softmax}\!\left(\frac{Q_h K_g^\top}{\sqrt{d_k}}\right)V_g\\"
-    r"O=[\mathrm{head}_1\,\cdots\,\mathrm{head}_H]\,W_o=\sum_h \mathrm{head}_h\,W_o^{(h)}\qquad"
+    r"O=[\mathrm{head}_1\,\cdots\,\mathrm{head}_H]\,W_o=\sum_h \mathrm{head}_h\,W_o^{(h)}\\"
     r"\mathrm{share}_h=\frac{c_h\cdot o}{o\cdot o}\end{gathered}",
     {
         "H": "heads",

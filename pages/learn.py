@@ -20,14 +20,15 @@ lesson.misconception(
     "“cat” because the vector of “cat” is like those of the animals it has seen.",
 )
 lesson.symbols(
-    r"\mathcal L=\sum_i c_i\left(-\log\,\mathrm{softmax}(o_i\,W_o\,C^\top)_{\,t_i}"
-    r"+3\,(1-w_{i\to t_i})\right)",
+    r"\begin{gathered}\mathcal L=\sum_i c_i\,(\ell_i+3\,(1-w_{i\to t_i}))\\"
+    r"\ell_i=-\log\,\mathrm{softmax}(o_i\,W_o\,C^\top)_{\,t_i}\end{gathered}",
     {
+        "w": "weights: what is looked elsewhere counts three times",
+        "\\ell_i": "how badly it names its word",
         "o_i": "the output of word $i$",
         "W_o": "turns an output back into a word vector",
         "C": "the vectors of the words in the batch",
         "t_i": "the word that word $i$ should look at and name",
-        "w": "weights",
         "c_i": "how much word $i$ counts, a pronoun a hundred times",
     },
 )

@@ -15,9 +15,9 @@ masks.nothing_left(result)
 masks.in_parallel(result)
 lesson.misconception("Masking a word deletes it from the sentence.", masks.about_deleting(result))
 lesson.symbols(
-    r"w_{ij}=\frac{m_{ij}\,e^{s_{ij}}}{\sum_{l} m_{il}\,e^{s_{il}}}\qquad"
-    r"\text{causal: } m_{ij}=1 \text{ where } j\le i\qquad"
-    r"\text{window: } m_{ij}=1 \text{ where } |i-j|\le r",
+    r"\begin{gathered}w_{ij}=\frac{m_{ij}\,e^{s_{ij}}}{\sum_{l} m_{il}\,e^{s_{il}}}\\"
+    r"\text{causal: } m_{ij}=1 \text{ where } j\le i\\"
+    r"\text{window: } m_{ij}=1 \text{ where } |i-j|\le r\end{gathered}",
     {
         "i, j": "places of the word that looks and the word looked at",
         "l": "counts through all words",

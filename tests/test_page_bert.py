@@ -358,6 +358,20 @@ def test_a_sink_hands_over_little():
         assert number(float(figure)) in text
 
 
+@pytest.mark.parametrize("specials", ["shown", "hidden", "renormalised"])
+def test_the_largest_weight_is_said_of_the_tokens_that_are_shown(specials):
+    now = view(layer=4, head=5, specials=specials)
+    query = now.queries[0]
+    firsts = now.weights[:, :, query].argmax(-1)
+    same, text = int((firsts == firsts[4, 5]).sum()), bert_opened.about_explaining(now)
+    word = now.tokens.texts[firsts[4, 5]]
+    assert ("[CLS]" in word) == (specials == "shown")
+    aside = "" if specials == "shown" else ", [CLS] and [SEP] left aside"
+    verb = "does" if same == 2 else "do"
+    assert f" the largest weight{aside}; so {verb} {same - 1} of the other 71 heads" in text
+    assert bert_opened.explain.quoted(now, int(firsts[4, 5])) in text
+
+
 def test_what_a_masked_token_changes():
     now, other = view(), bert_view.view(trace(DEFAULT, (CAT,)), Scenario())
     assert (other.trace.weights[..., CAT] == 0).all() and other.row.sum() == pytest.approx(1)

@@ -752,12 +752,14 @@ def test_the_share_panel_shows_the_link_and_hides_on_request():
 
 
 def test_the_share_panel_says_what_is_too_large_for_a_link():
-    app = open_app()
+    app = open_popover(open_app(), "share")
+    assert "This link opens exactly what is on screen." in texts(app)
     big = Matrix.of(np.ones((64, 64)))
     app.session_state[frame.SCENARIO] = Scenario().replace(matrices="random", W_q=big, W_k=big)
     app.session_state[frame.ACTED] = True
     open_popover(run(app), "share")
     assert "too large" in texts(app) and "W_q, W_k" in texts(app)
+    assert "This link opens what is on screen, but not all of it." in texts(app)
 
 
 def test_a_sentence_that_is_too_long_for_a_link_stays_on_the_page():

@@ -161,6 +161,7 @@ def bars(
         text=shown if reference is None else None,
         textposition="outside",
         textfont={"size": 10.5, "color": palette.text},
+        constraintext="none",  # a narrow bar would shrink its number
         cliponaxis=False,
         hovertemplate="%{x}: %{y:.3f}<extra></extra>",
     )
@@ -168,7 +169,12 @@ def bars(
     layout = {
         "template": BLANK,
         "height": height,
-        "margin": {"l": 4, "r": 4, "t": 16, "b": label_height(axis) if crowded else 20},
+        "margin": {  # a slanted label reaches to the left of its bar
+            "l": 16 if crowded else 4,
+            "r": 4,
+            "t": 16,
+            "b": label_height(axis) if crowded else 20,
+        },
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",
         "font": {"family": FONT, "color": palette.muted, "size": 10.5},

@@ -186,9 +186,10 @@ def _why(fixed: dict, field: str) -> str | None:
 
 def share() -> None:
     """The link, and what a teacher may hide in it."""
-    st.markdown("This link opens exactly what is on screen.")
-    st.code(share_link(), language=None, wrap_lines=True)
     _, left_out = to_link(scenario())
+    what = "exactly what is on screen" if not left_out else "what is on screen, but not all of it"
+    st.markdown(f"This link opens {what}.")
+    st.code(share_link(), language=None, wrap_lines=True)
     if left_out:
         sentence = f"Not in the link, because too large for one: {', '.join(left_out)}."
         if set(left_out) - {"sentence"}:

@@ -289,9 +289,12 @@ def about_explaining(now: View) -> str:
     q, k = explain.quoted(now, query), explain.quoted(now, key)
     L, H = now.weights.shape[:2]
     firsts = int((now.weights[:, :, query].argmax(axis=-1) == key).sum())
+    others = f"{firsts - 1} of the other {L * H - 1} heads"
+    aside = "" if now.specials == "shown" else ", [CLS] and [SEP] left aside"
     return (
-        f"{now.name} gives most of {q} to {k}; so do {firsts - 1} of the other {L * H - 1} heads, "
-        "and after each layer the vectors are mixed anew. Jain and Wallace found quite other "
+        f"In the row of {q}, {now.name} gives {k} the largest weight{aside}; so "
+        f"{'does' if firsts == 2 else 'do'} {others}, and "
+        "after each layer the vectors are mixed anew. Jain and Wallace found quite other "
         "weights with the same answers; Wiegreffe and Pinter replied that it depends on what "
         "counts as an explanation. Test it: leave the word out, above, and see what changes."
     )

@@ -418,12 +418,12 @@ def formula(norm_first: bool) -> str:
     """The block in LaTeX, in the order that is chosen."""
     if norm_first:
         return (
-            r"h = x + \mathrm{Attention}(\mathrm{norm}(x)) \qquad "
-            r"y = h + \mathrm{FF}(\mathrm{norm}(h))"
+            r"\begin{gathered}h = x + \mathrm{Attention}(\mathrm{norm}(x))\\"
+            r"y = h + \mathrm{FF}(\mathrm{norm}(h))\end{gathered}"
         )
     return (
-        r"h = \mathrm{norm}(x + \mathrm{Attention}(x)) \qquad "
-        r"y = \mathrm{norm}(h + \mathrm{FF}(h))"
+        r"\begin{gathered}h = \mathrm{norm}(x + \mathrm{Attention}(x))\\"
+        r"y = \mathrm{norm}(h + \mathrm{FF}(h))\end{gathered}"
     )
 
 

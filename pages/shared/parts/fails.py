@@ -75,7 +75,7 @@ def others() -> None:
     left, right = st.columns(2)
     with left:
         remark = "“she” fits both, and a reader cannot tell either."
-        _row("Alice called Mary. She was late.", "she", "Alice", remark)
+        _row("Alice called Mary. She was late.", "she", "Alice", remark, clear=False)
     with right:
         sentence = f"The cat sat on the mat. {FILLER * 3}It is eating now."
         result = read(sentence)
@@ -88,7 +88,7 @@ def others() -> None:
         )
 
 
-def _row(sentence: str, pronoun: str, meant: str, remark: str = "") -> None:
+def _row(sentence: str, pronoun: str, meant: str, remark: str = "", clear: bool = True) -> None:
     result = read(sentence)
     query, key = place(result, pronoun, last=True), place(result, meant.lower())
     row = result.attention.weights[0, query]
@@ -96,9 +96,10 @@ def _row(sentence: str, pronoun: str, meant: str, remark: str = "") -> None:
     verdict = "right" if top == key else f"wrong: most goes to “{result.tokens.texts[top]}”"
     shown = sentence if len(sentence) < 90 else f"{sentence[:60]} … {sentence[-17:]}"
     st.markdown(f":small[{shown}]")
-    st.markdown(
-        f":small[“{pronoun}” means “{meant}”: **{number(row[key])}**, {verdict}. :gray[{remark}]]"
-    )
+    said = f"“{pronoun}” gives “{meant}” **{number(row[key])}**."
+    if clear:
+        said = f"“{pronoun}” means “{meant}”: **{number(row[key])}**, {verdict}."
+    st.markdown(f":small[{said} :gray[{remark}]]")
     name = f"fails_{zlib.crc32(sentence.encode()):08x}"
     with st.container(key=name):
         st.plotly_chart(

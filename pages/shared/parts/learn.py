@@ -171,7 +171,7 @@ def _turn(result: ForwardPass) -> None:
         key = int(np.argmax(weights[query]))
         word, most = explain.quoted(result, query), explain.quoted(result, key)
         st.markdown(
-            f"**{word} puts most of its attention on {most}: {portion(weights[query, key])}**"
+            f"**{word} puts most of its attention, {portion(weights[query, key])}, on {most}**"
         )
         texts = result.tokens.texts
         with st.container(key="learn_row"):
