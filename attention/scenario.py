@@ -613,11 +613,22 @@ def selection(scenario: Scenario, tokens: Tokens, weights: np.ndarray) -> tuple[
 
 # ---- link
 
+LARGE = (
+    "X",
+    "W_v",
+    "W_k",
+    "W_q",
+    "edits",
+    "sentence",
+)  # what may leave a link, least telling first
+WITHOUT = "without"  # names what left it
+
 
 def to_link(scenario: Scenario) -> tuple[dict[str, str], tuple[str, ...]]:
     """Return the parameters that restore a scenario, and what was too large for a link.
 
-    Values that equal the defaults stay out; anything else brings the version along.
+    Values that equal the defaults stay out; anything else brings the version along. What was too
+    large is named under `without`, so that whoever opens the link is told.
     """
     default = Scenario()
     params = {
@@ -627,9 +638,11 @@ def to_link(scenario: Scenario) -> tuple[dict[str, str], tuple[str, ...]]:
     }
     params = {name: text for name, text in params.items() if text or name in ("sentence",)}
     left_out = []
-    for name in ("X", "W_v", "W_k", "W_q", "edits", "sentence"):  # least telling first
+    for name in LARGE:
         if _length(params) > MAX_LINK and params.pop(name, None) is not None:
             left_out.append(name)
+    if left_out:
+        params[WITHOUT] = ".".join(reversed(left_out))
     if params:
         params["version"] = str(scenario.version)
     return params, tuple(reversed(left_out))
@@ -649,9 +662,15 @@ def from_link(params: Mapping[str, str]) -> tuple[Scenario, tuple[str, ...]]:
     """
     values: dict[str, object] = {}
     notes: list[str] = []
-    unknown = [name for name in params if name not in FIELDS]
+    unknown = [name for name in params if name not in FIELDS and name != WITHOUT]
     if unknown:
         notes.append(_unknown(unknown))
+    if missing := [name for name in params.get(WITHOUT, "").split(".") if name in LARGE]:
+        until = " until the file is uploaded" if {*missing} - {"edits", "sentence"} else ""
+        notes.append(
+            f"Too large for a link, so not in it: {', '.join(missing)}. "
+            f"What the other settings make stands in{until}."
+        )
     for name in filter(params.__contains__, FIELDS):
         text = params[name]
         try:

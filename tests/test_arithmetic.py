@@ -196,6 +196,14 @@ def test_a_sum_by_hand():
     assert total.rest(1) == (2, ".00")
 
 
+def test_terms_printed_as_zero_stand_with_the_rest():
+    total = sum_of_products(np.array([0.001, 1.0, 0.002]), np.array([1.0, 3.0, 0.5]))
+    assert [term.place for term in total.largest(3)] == [1]
+    assert total.rest(3) == (2, ".00")
+    nothing = sum_of_products(np.zeros(2), np.ones(2))
+    assert [term.place for term in nothing.largest(2)] == [0]
+
+
 def test_the_two_lines_of_the_trial_that_did_not_recompute():
     (term,) = sum_of_products(np.array([1.6921]), np.array([3.9335])).terms
     assert (term.left, term.right, term.product) == ("1.692", "3.9335", "6.66")

@@ -466,8 +466,10 @@ def test_the_sections_add_up_and_agree_with_the_charts(params):
     assert same_total == total and power == powers[0]
     assert abs(printed(power) / printed(total) - printed(weight)) <= Decimal("0.0005")
     assert abs(float(printed(weight)) - numbers(app, "weights")[query, key]) <= 0.00051
-    output = re.search(rf"Σ weight × v, column (\d+) = ({NUMBER})\*\*(.*)", after, re.S)
+    output = re.search(rf"Output, column (\d+) \(largest\) = ({NUMBER})\*\*(.*)", after, re.S)
     check_products(output[3], output[2])
+    row = np.abs(numbers(app, "output")[query])
+    assert row[int(output[1])] == row.max()
     assert abs(float(printed(output[2])) - numbers(app, "output")[query, int(output[1])]) <= 0.0051
 
 

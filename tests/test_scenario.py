@@ -431,11 +431,22 @@ def test_what_is_too_large_for_a_link_is_named_and_the_rest_stays():
     scenario = Scenario(matrices="random", seed=7).replace(W_q=big, W_k=big, W_v=big)
     params, left_out = to_link(scenario)
     assert left_out == ("W_q", "W_k", "W_v") and params["seed"] == "7"
+    opened, notes = from_link(params)
+    assert notes == (
+        "Too large for a link, so not in it: W_q, W_k, W_v. What the other settings make stands in "
+        "until the file is uploaded.",
+    )
+    assert to_link(opened)[0].keys().isdisjoint({"without"}) and opened.seed == 7
     small = Matrix.of(np.ones((5, 4)))
     params, left_out = to_link(Scenario(matrices="random", W_q=small, W_k=small))
     assert left_out == () and {"W_q", "W_k"} <= params.keys()
     lots = tuple(Edit("W_q", i, 0, 0.12345678) for i in range(MAX_EDITS))
-    assert to_link(Scenario(edits=lots))[1] == ("edits",)
+    params, left_out = to_link(Scenario(edits=lots))
+    assert left_out == ("edits",) and from_link(params)[1][0].endswith("make stands in.")
+
+
+def test_a_link_that_claims_to_lack_what_no_link_carries_is_believed_in_nothing():
+    assert from_link({"without": "<b>.seed."}) == (Scenario(), ())
 
 
 @pytest.mark.parametrize("sentence", ["x" * 1000, "猫" * 1000, "😀" * 1000, "& " * 500])

@@ -41,9 +41,13 @@ class Sum:
     result: str
 
     def largest(self, count: int = SHOWN) -> tuple[Term, ...]:
-        """The terms that contribute most, largest first."""
+        """The terms that contribute most, largest first; of those printed as zero none but a first.
+
+        Such a term would show nothing, and which of them is larger cannot be told from the print.
+        """
         size = lambda term: -abs(_value(term.product))  # noqa: E731
-        return tuple(sorted(self.terms, key=size)[:count])
+        ordered = sorted(self.terms, key=size)[:count]
+        return tuple(ordered[:1] + [term for term in ordered[1:] if size(term)])
 
     def rest(self, count: int = SHOWN) -> tuple[int, str]:
         """How many terms are not among the `count` largest, and what those add up to."""

@@ -34,7 +34,7 @@ def sentence_and_buttons(scenario: Scenario) -> None:
                 "Randomize",
                 key="randomize",
                 on_click=settings.randomize,
-                help="Draw $W_q$, $W_k$ and $W_v$ anew",
+                help="Draw $W_q$, $W_k$ and $W_v$ anew; the browser’s Back brings the old ones back",
             )
         if "settings" not in hide:
             _popover("Settings", settings.all_settings)
@@ -73,8 +73,12 @@ def example_menu() -> None:
 
 
 def summary(scenario: Scenario) -> None:
-    """What made the matrices, and the widths."""
-    st.markdown(f":small[:gray[{explain.summary(scenario)}]]", width="content")
+    """What made the matrices, and the widths; a sentence about them under the question mark."""
+    st.markdown(
+        f":small[:gray[{explain.summary(scenario)}]]",
+        width="content",
+        help=explain.summary_help(scenario),
+    )
 
 
 def _popover(label: str, fill) -> None:

@@ -21,12 +21,15 @@ NAMES = {  # for a screen reader
     "weights": "Attention weights",
     "output": "Output",
 }
-SOURCES = {
-    "coreference": "learned: pronoun → noun",
-    "coreference-no-positions": "learned without positions",
-    "grammar": "learned: a little grammar",
-    "random": "random",
-    "identity": "identity",
+SOURCES = {  # matrices -> (a word or two, a sentence)
+    "coreference": ("learned", "were learned so that a pronoun finds its noun"),
+    "coreference-no-positions": (
+        "learned, no positions",
+        "were learned so that a pronoun finds its noun, without knowing where a word stands",
+    ),
+    "grammar": ("learned grammar", "were learned from a little grammar"),
+    "random": ("random", "were drawn at random"),
+    "identity": ("identity", "are identity matrices, so Q, K and V are the embeddings"),
 }
 
 
@@ -103,10 +106,10 @@ def _unlearned(result: ForwardPass, query: int) -> str:
 
 
 def summary(scenario: Scenario) -> str:
-    """What made the matrices, and the widths: learned · word vectors 50 → 32."""
+    """What made the matrices, and the widths: learned · 50 → 32."""
     uploads = [name for name in MATRIX_NAMES if name in scenario.uploads]
     drawn = [name for name in MATRIX_NAMES if getattr(scenario, f"seed_{name[-1]}") is not None]
-    source = "uploaded" if len(uploads) == 3 else SOURCES[scenario.matrices]
+    source = "uploaded" if len(uploads) == 3 else SOURCES[scenario.matrices][0]
     if source == "random":
         source += f", seed {scenario.seed}"
     if uploads and source != "uploaded":
@@ -120,6 +123,21 @@ def summary(scenario: Scenario) -> str:
     if scenario.d_v != scenario.d_k:
         widths += f" (values {scenario.d_v})"
     return f"{source} · {widths}"
+
+
+def summary_help(scenario: Scenario) -> str:
+    """The same in sentences."""
+    uploads = [f"${name}$" for name in MATRIX_NAMES if name in scenario.uploads]
+    came = SOURCES[scenario.matrices][1] if len(uploads) < 3 else "were uploaded"
+    sentences = [f"The weight matrices {came}."]
+    if 0 < len(uploads) < 3:
+        sentences.append(f"Uploaded instead: {' and '.join(uploads)}.")
+    given = "one-hot" if scenario.embedding == "one-hot" else plural(scenario.d_model, "number")
+    sentences.append(
+        f"A word comes in as {given}; its query and key have {scenario.d_k}, its value "
+        f"{scenario.d_v}."
+    )
+    return " ".join(sentences)
 
 
 def row_alt(result: ForwardPass, query: int) -> str:

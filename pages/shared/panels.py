@@ -189,7 +189,6 @@ def show_arithmetic(result: ForwardPass) -> None:
                 ":gray[Nothing is open. Click a cell of any chart, or choose a word above.]"
             )
             return
-        column = cell[1] if cell else _telling_column(result, query)
         score, scaling, weight, output = st.columns(4, gap="small")
         with score, st.container(gap="xxsmall"):
             _score_section(result, query, key)
@@ -198,7 +197,7 @@ def show_arithmetic(result: ForwardPass) -> None:
         with weight, st.container(gap="xxsmall"):
             _weight_section(result, query, key)
         with output, st.container(gap="xxsmall"):
-            _output_section(result, query, column)
+            _output_section(result, query, cell and cell[1])
 
 
 def _telling_column(result: ForwardPass, query: int) -> int:
@@ -254,11 +253,15 @@ def _weight_section(result: ForwardPass, query: int, key: int) -> None:
     )
 
 
-def _output_section(result: ForwardPass, query: int, column: int) -> None:
+def _output_section(result: ForwardPass, query: int, column: int | None) -> None:
+    """One output cell; the row's largest until one is opened."""
+    opened = column is not None
+    column = column if opened else _telling_column(result, query)
     total = arithmetic.output(result, query, column)
     names = distinct(result.tokens.texts)
+    what, why = ("Σ weight × :orange[v]", "") if opened else ("Output", " (largest)")
     _heading(
-        f"Σ weight × :orange[v], {_side(result)} {column} = {total.result}",
+        f"{what}, {_side(result)} {column}{why} = {total.result}",
         total,
         "output",
         ("weight", "v"),
