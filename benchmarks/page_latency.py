@@ -16,13 +16,15 @@ import sys
 import tempfile
 import time
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from playwright.sync_api import sync_playwright  # noqa: E402
+from playwright.sync_api import Browser, sync_playwright  # noqa: E402
 
 from attention import Scenario, forward  # noqa: E402
 from attention.scenario import STAGES, selection  # noqa: E402
@@ -64,13 +66,12 @@ def main(runs: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "charts.pickle"
         path.write_bytes(pickle.dumps({text: _figures(text) for text in SENTENCES}))
-        servers = [_start(["app.py"]), _start(["benchmarks/bare_page.py", "--", str(path)])]
-        try:
-            with sync_playwright() as playwright:
-                _measure(playwright, [address for _, address in servers], runs)
-        finally:
-            for process, _ in servers:
-                process.terminate()
+        with (
+            serve(["app.py"]) as (_, ours),
+            serve(["benchmarks/bare_page.py", "--", str(path)]) as (_, bare),
+            browser() as chromium,
+        ):
+            _measure(chromium, [ours, bare], runs)
 
 
 def _figures(sentence: str) -> list:
@@ -86,7 +87,9 @@ def _figures(sentence: str) -> list:
     return [*built, ("row", bars)]
 
 
-def _start(arguments: list[str]) -> tuple[subprocess.Popen, str]:
+@contextmanager
+def serve(arguments: list[str]) -> Iterator[tuple[subprocess.Popen, str]]:
+    """Run a Streamlit script on a free port: the process and its address."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -105,15 +108,24 @@ def _start(arguments: list[str]) -> tuple[subprocess.Popen, str]:
             break
         except OSError:
             time.sleep(0.1)
-    return process, address
+    try:
+        yield process, address
+    finally:
+        process.terminate()
 
 
-def _measure(playwright, addresses: list[str], runs: int) -> None:
+@contextmanager
+def browser() -> Iterator[Browser]:
+    """A real Chromium, without a window."""
     path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
-    browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
+    with sync_playwright() as playwright:
+        yield playwright.chromium.launch(executable_path=path, args=FLAGS)
+
+
+def _measure(chromium: Browser, addresses: list[str], runs: int) -> None:
     tabs = []
     for address in addresses:
-        tab = browser.new_page(viewport={"width": 1440, "height": 900})
+        tab = chromium.new_page(viewport={"width": 1440, "height": 900})
         tab.goto(address)
         tab.wait_for_selector(".st-key-row .js-plotly-plot", timeout=60_000)
         tab.wait_for_timeout(2_000)
@@ -130,7 +142,6 @@ def _measure(playwright, addresses: list[str], runs: int) -> None:
             tabs[which].wait_for_timeout(400)
             if run >= 3:  # the first ones warm up
                 times[which].append(milliseconds)
-    browser.close()
     ours, bare = map(statistics.median, times)
     ratio = statistics.median(a / b for a, b in zip(*times, strict=True))
     print(f"playground {ours:.0f} ms, bare page {bare:.0f} ms, ratio {ratio:.2f} ({runs} pairs)")

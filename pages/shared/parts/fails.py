@@ -61,6 +61,12 @@ def pairs() -> None:
         for column, word, noun in zip(st.columns(2), pair.endings, pair.nouns, strict=True):
             with column:
                 _row(pair.sentence.format(word), pair.pronoun, noun)
+    st.markdown(
+        f"A second layer could do it: there “{a}” and “{b}” have already looked at “{first}”. No "
+        "such model was trained for this page, so it makes no claim that one would get adjectives "
+        "right that it never saw. BERT has many layers; see what its heads do with the sentence."
+    )
+    lesson.see("bert", "The sentence in BERT →", sentence=PAIRS[0].sentence.format(first))
 
 
 def _change(before: float, after: float) -> str:
