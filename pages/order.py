@@ -9,8 +9,8 @@ result = lesson.start(
     "Attention compares every word with every word; where they stand plays no part in it. Order "
     "has to be brought in: by **positions**. Shuffle your sentence and see.",
 )
-order.laboratory(result)
-lesson.misconception("Attention knows the word order.", order.about_order(result))
+if order.laboratory(result):
+    lesson.misconception("Attention knows the word order.", order.about_order(result))
 lesson.symbols(
     r"\begin{gathered}"
     r"A(PX)=P\,A(X)\,P^\top \qquad O(PX)=P\,O(X)\\"

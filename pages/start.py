@@ -12,9 +12,10 @@ result = lesson.start(
     "others and take in what it needs. Eight steps, with your own sentence.",
 )
 start.story(result)
-lesson.misconception(
-    "Networks before attention forget everything that came earlier.", start.about_fading(result)
-)
+if result.scenario.step == 1:
+    lesson.misconception(
+        "Networks before attention forget everything that came earlier.", start.about_fading(result)
+    )
 lesson.symbols(
     r"\mathrm{output} = \mathrm{softmax}\!\left(\frac{Q K^\top}{\sqrt{d_k}}\right) V",
     {

@@ -391,3 +391,20 @@ def _seconds(build) -> float:
         build()
         times.append(time.perf_counter() - start)
     return min(times)
+
+
+def test_beyond_forty_bars_only_words_of_some_weight_stand_below_and_all_answer_the_pointer():
+    row = np.full(41, 0.001)
+    row[[7, 40]] = 0.6, 0.36
+    figure = spec(bars(row, LIGHT, texts=tokens(41), chosen=3, height=120))
+    assert figure["layout"]["xaxis"]["tickvals"] == [3, 7, 40]
+    assert len(figure["layout"]["xaxis"]["ticktext"]) == 3
+    assert figure["data"][0]["customdata"] == list(tokens(41))
+    figure = spec(bars(row[:40], LIGHT, texts=tokens(40), chosen=3, height=120))
+    assert len(figure["layout"]["xaxis"]["tickvals"]) == 40
+
+
+def test_a_number_stands_on_its_bar_unless_a_line_would_cross_it():
+    row, lines = np.array([0.02, 0.5, 0.1]), np.array([0.9, 0.55, 0.1])
+    figure = spec(bars(row, LIGHT, texts=tokens(3), chosen=None, height=120, reference=lines))
+    np.testing.assert_allclose(sent(figure["data"][2]["y"]), [0.02, 0.55, 0.1])

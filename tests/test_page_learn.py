@@ -1,5 +1,6 @@
 """The page on which a head learns: steps, pause, reset, and the way to the playground."""
 
+import dataclasses
 import threading
 import time
 
@@ -34,6 +35,22 @@ def test_one_step_is_a_step_of_the_trainer_and_reset_forgets_it():
     button(app, "learn_reset").click()
     run(app)
     assert app.session_state["_things"]["training"].trainer.step_count == 0
+
+
+def test_the_end_of_the_run_judges_the_guess():
+    app = open_app(page="learn")
+    held_out = app.session_state["_things"]["training"]
+    held_out.trainer = Trainer(dataclasses.replace(held_out.trainer.config, steps=2))
+    run(app)
+    group = next(g for g in app.get("button_group") if g.key.startswith("predict_learn"))
+    group.set_value("all")
+    run(app)
+    assert any("end of the run" in m.value for m in app.markdown)
+    for _ in range(2):
+        button(app, "learn_step").click()
+        run(app)
+    share = f"{held_out.accuracies[-1]:.0%}"
+    assert any(m.value.startswith(f"**Not so.** It is {share}.") for m in app.markdown)
 
 
 def test_the_matrices_can_be_taken_and_two_people_do_not_mix():

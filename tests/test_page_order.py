@@ -228,6 +228,13 @@ def test_the_comparison_tells_what_was_computed():
         assert later.startswith("0") == (encoding != "sinusoidal")
 
 
+def test_what_is_so_is_told_after_the_prediction():
+    app = open_page()
+    assert "In fact" not in said(app)
+    assert "In fact" in said(answer(app))
+    assert "In fact" in said(open_page(sentence="cat"))  # nothing to predict
+
+
 def test_the_misconception_knows_about_the_mask():
     assert "give the same 12 outputs" in order.about_order(forward(Scenario()))
     masked = order.about_order(forward(Scenario(causal=True)))

@@ -17,6 +17,7 @@ from pages.shared.wording import in_plotly, label, portion, short_cells
 BLANK = go.layout.Template()  # Plotly's own is 7 kB a figure, and all of it is set here
 FONT = '"Source Sans", sans-serif'
 ROW, MAP_ROW = 13.2, 19.2  # pixels per row of a vector chart and of a T x T map
+LABELLED = 40  # bars up to here have all their words below; beyond, those of some weight
 CONFIG = {"displayModeBar": False, "doubleClick": False, "scrollZoom": False}
 
 
@@ -151,7 +152,7 @@ def bars(
     axis = Axis(texts, marked=marked)
     crowded = S > 14
     highest = row if reference is None else np.maximum(row, reference)
-    top = scale or (float(highest.max()) if S else 1.0)
+    top = max(scale or (float(highest.max()) if S else 1.0), 0.25)
     least = max(0.05, top / 5) if crowded else 0.005  # a number needs room
     shown = [portion(v) if v >= least else "" for v in row.tolist()]
     bar = go.Bar(
@@ -163,9 +164,19 @@ def bars(
         textfont={"size": 10.5, "color": palette.text},
         constraintext="none",  # a narrow bar would shrink its number
         cliponaxis=False,
-        hovertemplate="%{x}: %{y:.3f}<extra></extra>",
+        customdata=[in_plotly(label(text)) for text in texts],
+        hovertemplate="%{customdata}: %{y:.3f}<extra></extra>",
     )
-    lines = [] if reference is None else _reference(reference, highest, shown, palette)
+    labelled = _axis(axis, S, 10.5 if S <= 24 else 8)
+    if S > LABELLED:  # on a phone they would cover each other
+        told = [place for place in range(S) if row[place] >= top / 20 or place == chosen]
+        labelled |= {"tickvals": told, "ticktext": [labelled["ticktext"][p] for p in told]}
+    bottom = label_height(axis) if crowded else 20
+    lines = []
+    if reference is not None:
+        number_room = 16 * top / (height - 16 - bottom)
+        cut = (reference > row) & (reference < row + number_room)  # a line would cross the number
+        lines = _reference(reference, np.where(cut, reference, row), shown, palette)
     layout = {
         "template": BLANK,
         "height": height,
@@ -173,7 +184,7 @@ def bars(
             "l": 16 if crowded else 4,
             "r": 4,
             "t": 16,
-            "b": label_height(axis) if crowded else 20,
+            "b": bottom,
         },
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",
@@ -181,17 +192,17 @@ def bars(
         "dragmode": False,
         "showlegend": False,
         "bargap": 0.22,
-        "xaxis": _axis(axis, S, 10.5 if S <= 24 else 8)
+        "xaxis": labelled
         | {"tickangle": -55 if crowded else 0, "showline": True, "linecolor": palette.border},
-        "yaxis": {"visible": False, "range": [0, max(top, 0.25)], "fixedrange": True},
+        "yaxis": {"visible": False, "range": [0, top], "fixedrange": True},
     }
     return go.Figure(data=[bar, *lines], layout=layout)
 
 
 def _reference(
-    values: np.ndarray, highest: np.ndarray, shown: list[str], palette: Palette
+    values: np.ndarray, under: np.ndarray, shown: list[str], palette: Palette
 ) -> list[go.Scatter]:
-    """Short lines at the values, and the bars' numbers above both."""
+    """Short lines at the values, and the bars' numbers just above `under`."""
     common = {
         "x": np.arange(len(values), dtype=np.float32),
         "cliponaxis": False,
@@ -203,7 +214,7 @@ def _reference(
     return [
         go.Scatter(y=values, mode="markers", marker=marker, **common),
         go.Scatter(
-            y=highest, mode="text", text=shown, textposition="top center", textfont=font, **common
+            y=under, mode="text", text=shown, textposition="top center", textfont=font, **common
         ),
     ]
 

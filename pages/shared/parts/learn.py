@@ -20,12 +20,13 @@ from attention.positions import sinusoidal_positions
 from attention.projections import Projections
 from attention.scenario import MATRIX_NAMES, PRESETS, Matrix, selection
 from attention.training import Trainer
-from pages.shared import explain, figures, frame, stages
+from pages.shared import explain, figures, frame, lesson, stages
 from pages.shared.settings import drop_matrices
 from pages.shared.wording import plural, portion
 
 TURN = 0.35  # seconds of training between two pictures
 PAUSE = "0.1s"  # between two turns, for clicks to come in
+GUESSES = {"half": 0.5, "nine in ten": 0.9, "all": 1.0}
 MEASURE = 100  # steps between two looks at held-out sentences
 # What the trained head reads: word vectors and positions, and nothing edited or uploaded.
 TRAINED_SETTINGS = drop_matrices() | {
@@ -95,8 +96,17 @@ def current() -> Run:
 
 
 def controls() -> None:
-    """Start or pause, one step, reset, and the way to the playground."""
+    """What steers the run on the left, what it will come to as a question on the right."""
     run = current()
+    left, right = st.columns([2, 3], gap="small")
+    with left:
+        _buttons(run)
+    with right:
+        _predict(run)
+
+
+def _buttons(run: Run) -> None:
+    """Start or pause, one step, reset, and the way to the playground."""
     with st.container(horizontal=True, vertical_alignment="center", gap="xsmall"):
         if run.done:
             st.button("Start again", key="learn_start", type="primary", on_click=_reset_and_start)
@@ -113,6 +123,30 @@ def controls() -> None:
             help="Puts these matrices, as they are now, in the place of those on the first screen",
         ):
             frame.go_to("playground")
+
+
+def _predict(run: Run) -> None:
+    """Ask how good the head will be; the end of the run tells."""
+    with st.container(border=True, key="predict_learn_box", gap="xsmall"):
+        picked = lesson.ask(
+            "learn",
+            "300 sentences are held out, with nouns and patterns that training never shows. In how "
+            f"many does the pronoun look first at its noun after {run.trainer.config.steps:,} "
+            "steps?",
+            tuple(GUESSES),
+        )
+        if picked is None:
+            return
+        if not run.done:
+            st.markdown(":gray[The end of the run shows whether you are right.]")
+            return
+        share = run.accuracies[-1]
+        right = min(GUESSES, key=lambda guess: abs(GUESSES[guess] - share))
+        verdict = "Right." if picked == right else "Not so."
+        st.markdown(
+            f"**{verdict}** It is {share:.0%}. A head reads each word’s numbers with one matrix: "
+            "most nouns can be told from verbs and adjectives that way, some cannot."
+        )
 
 
 def _toggle() -> None:
@@ -203,6 +237,7 @@ def _turn(result: ForwardPass) -> None:
     with right:
         st.markdown(
             "**Loss**, falling, and **held-out sentences** in which the pronoun finds its noun"
+            + ("" if run.steps else " :gray[(press Start)]")
         )
         with st.container(key="learn_curve"):
             st.plotly_chart(

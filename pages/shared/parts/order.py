@@ -148,13 +148,17 @@ def shuffle(result: ForwardPass, encoding: str) -> Shuffled:
 # ---- the page
 
 
-def laboratory(result: ForwardPass) -> None:
-    """The choice of encoding and shuffle, a prediction, and the maps that follow."""
+def laboratory(result: ForwardPass) -> bool:
+    """The choice of encoding and shuffle, a prediction, and the maps that follow.
+
+    Returns True where nothing is left to predict.
+    """
     query, _ = panels.chosen(result)
     encoding = result.scenario.encoding
     _controls(result, query)
     now = shuffle(result, encoding)
-    if len(result.tokens) == 1:
+    alone = len(result.tokens) == 1
+    if alone:
         st.markdown("One word has only one order. Type a second word to shuffle.")
         seen = False
     else:
@@ -166,7 +170,7 @@ def laboratory(result: ForwardPass) -> None:
     with columns[1]:
         _map(result, now.before, "order_before", "**Weights** in your order", None, query)
     if not seen:
-        return
+        return alone
     with columns[2]:
         _map(result, now.after, "order_after", "**Weights**, shuffled", now.order, query)
     with columns[3]:
@@ -174,6 +178,7 @@ def laboratory(result: ForwardPass) -> None:
     st.markdown(finding(result, now, query))
     st.markdown(comparison(result))
     st.markdown(f":small[:gray[{_about_comparison(result)}]]")
+    return True
 
 
 def _controls(result: ForwardPass, query: int) -> None:

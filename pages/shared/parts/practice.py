@@ -243,7 +243,6 @@ def share(scenario: Scenario) -> None:
             st.button(
                 "Show hints and solutions" if show else "Hide hints and solutions in the link",
                 key="hide_solutions",
-                type="tertiary",
                 on_click=change,
                 kwargs={"hide": hidden if show else (*hidden, HIDES)},
             )
