@@ -365,6 +365,23 @@ def test_a_changed_sentence_leaves_no_stale_word_in_the_selectors(page, server):
     check_stages(page)
 
 
+def test_changed_sentences_leave_no_stale_word_pieces_on_the_page_about_bert(page, server):
+    page.goto(f"{server}/bert?masked=2")
+    page.wait_for_selector(".st-key-bert_mosaic .js-plotly-plot", timeout=60_000)
+    settle(page)
+    sentences = (  # the pronoun stands at the same place
+        "The dog slept on the old rug in the hall. It is tired.",
+        "The girl sang in the old car on the road. She is happy.",
+    )
+    for sentence in sentences * 3:
+        box = page.get_by_label("Sentence")
+        box.fill(sentence)
+        box.press("Enter")
+        page.wait_for_url(f"**sentence={sentence.split('.')[0].replace(' ', '+')}*")
+        settle(page)
+        assert page.locator("[data-testid=stException]").count() == 0
+
+
 def test_the_sentence_goes_along_from_page_to_page_and_back(page, server):
     def box() -> str:
         return page.get_by_label("Sentence").input_value()

@@ -170,8 +170,9 @@ def bound(
     The widget shows `value` (by default the field's own) and its change goes through `take(new)`
     (by default `change(field=new)`). The widget's state is set only where it differs, so that fast
     typing is never overwritten by an earlier run. The key is the field's name; a `suffix` sets a
-    second widget of the same field apart. labels: what a selectbox calls its options; when they
-    change, the browser would go on showing the old one, so the value is sent again.
+    second widget of the same field apart. labels: what a selectbox or multiselect calls its
+    options, which are no strings themselves; when labels change, the browser would go on showing
+    the old ones, so the value is sent again.
     """
     if value is ...:
         value = getattr(st.session_state[SCENARIO], field)
@@ -183,8 +184,10 @@ def bound(
 
     def on_change():
         new = st.session_state[key]
-        if isinstance(new, str) and not isinstance(value, str):
-            acted()  # a selectbox whose labels changed sends its old label: no choice of a reader's
+        one = isinstance(new, str) and not isinstance(value, str)
+        some = labels and isinstance(new, list) and any(isinstance(each, str) for each in new)
+        if one or some:
+            acted()  # where labels changed, the browser sends an old one: no choice of a reader's
         elif take is not None:
             take(new)
         else:

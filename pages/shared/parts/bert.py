@@ -165,7 +165,12 @@ def _opened(now: View) -> None:
             label_visibility="collapsed",
             placeholder="who looks",
             width=210,
-            **bound("looking", list(now.queries), take=lambda places: _take_queries(now, places)),
+            **bound(
+                "looking",
+                list(now.queries),
+                take=lambda places: _take_queries(now, places),
+                labels=labels,
+            ),
         )
         st.markdown(f"**{claim(now)}**", width="content")
         word_box(

@@ -201,7 +201,7 @@ def leaving_out(now: View) -> None:
             label_visibility="collapsed",
             placeholder="choose",
             width=280,
-            **bound("masked", chosen, take=lambda places: _take_masked(now, places)),
+            **bound("masked", chosen, take=lambda places: _take_masked(now, places), labels=labels),
         )
         st.markdown(":gray[in any layer; it still looks itself.]", width="content")
     if not chosen:
