@@ -19,16 +19,7 @@ if model:
     yours.table(model)
 if head:
     lesson.misconception("The file says how many heads there are.", yours.about_heads(head))
-    lesson.symbols(
-        r"\begin{gathered}Q=X\,W_q+b_q\quad K=X\,W_k+b_k\\V=X\,W_v+b_v\\"
-        r"\mathrm{output}=\sum_{\mathrm{heads}}\mathrm{weights}\cdot V\,W_o+b_o\end{gathered}",
-        {
-            "X": "what goes into the layer, one row a token",
-            "W_q, W_k, W_v": "the head’s own columns of the layer’s matrices",
-            "W_o": "its rows of the layer’s last matrix",
-            "b": "biases",
-        },
-    )
+    lesson.symbols(*yours.formula(head))
     lesson.code(find_layers, head_parts, read_projections, score_strengths)
     lesson.sources(
         "[the .safetensors format](https://huggingface.co/docs/safetensors)",

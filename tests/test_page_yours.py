@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from streamlit.runtime.pages_manager import PagesManager
 from streamlit.testing.v1 import AppTest
+from test_browser import settle
 
 from attention.checkpoints import find_layers, pick_layer, read_projections
 from attention.files import (
@@ -666,3 +667,32 @@ def test_limits_agree():
     config = (ROOT / ".streamlit" / "config.toml").read_text()
     assert f"maxUploadSize = {yours.MAX_MODEL} " in config
     assert stages.legend("W_q", 0.4) == ":blue[■] −.4 :red[■] .4"
+
+
+def test_the_formula_has_the_biases_of_the_file():
+    for family, n_heads, biases in (("bert", 2, 4), ("llama", 3, 0)):
+        model = opened(golden_file(family))
+        head = yours_model.read_head(model, model.layers[0], n_heads, 0)
+        formula, symbols = yours.formula(head)
+        assert formula.count("+b_") == biases and ("b" in symbols) == bool(biases)
+
+
+def test_a_refused_file_leaves_nothing_but_its_own_sentence(page, server):
+    """The label “Yours: …” changes with the file, and the browser may send the one of before."""
+    page.goto(f"{server}/yours")
+    page.wait_for_selector(".st-key-foot", timeout=60_000)
+    settle(page)
+
+    def give(name: str, data: bytes) -> None:
+        file = {"name": name, "mimeType": "application/octet-stream", "buffer": data}
+        page.locator("input[type=file]").set_input_files(file)
+        settle(page)
+
+    for name in ("one", "two"):
+        give(f"{name}.safetensors", golden_file("bert"))
+        page.get_by_text(f"{name}.safetensors").first.wait_for()
+    give("broken.safetensors", b"nothing")
+    page.locator(".st-key-refused").wait_for()
+    text = page.locator("[data-testid=stMain]").inner_text()
+    assert "broken.safetensors" in text and "Nothing was changed" not in text
+    assert page.locator("[data-testid=stException]").count() == 0

@@ -389,7 +389,8 @@ def _drawn(now: View) -> str:
         how = f"“{word}” was the likeliest; nothing is drawn."
     else:
         how = f"“{word}” was drawn at probability {number(last.probability)}."
-    return f"{how} {now.ending}"
+    again = "Another setting writes the same number of words anew."
+    return f"{how} {now.ending or again}"
 
 
 def _next_word(now: View) -> None:

@@ -104,11 +104,12 @@ def start(name: str, idea: str) -> Model | None:
     with right:
         model, larger = st.columns([5, 2], gap="small", vertical_alignment="bottom")
         with model:
+            texts = _checkpoint_texts()
             st.selectbox(
                 "Open now",
                 [name for name in CHECKPOINTS if name != "own" or _has_own(scenario)],
-                format_func=_checkpoint_texts().__getitem__,
-                **bound("checkpoint", take=_open),
+                format_func=texts.__getitem__,
+                **bound("checkpoint", take=_choose, labels=texts.values()),
             )
         with larger:
             _popover("A larger file", _larger)
@@ -156,6 +157,14 @@ def _about(model: Model) -> None:
     st.markdown(
         f"**{in_markdown(model.name)}** {size}, {tensors}. {found} :small[:gray[{model.about}]]"
     )
+
+
+def _choose(name: str) -> None:
+    """Open what was chosen; a browser may send a label of before, which is nobody's choice."""
+    if name in CHECKPOINTS:
+        _open(name)
+    else:
+        acted()
 
 
 def _open(checkpoint: str) -> None:
@@ -506,6 +515,28 @@ def notes(head: Head) -> list[str]:
     if p.W_o is None:
         said.append("The file gives no W_o for it.")
     return said
+
+
+def formula(head: Head) -> tuple[str, dict[str, str]]:
+    """The layer's formula with the biases that this file has, and its symbols."""
+    p = head.projections
+    b_q, b_k, b_v = (
+        f"+b_{letter}" if getattr(p, f"b_{letter}") is not None else "" for letter in "qkv"
+    )
+    b_o = "+b_o" if "b_o" in head.layer.parts else ""
+    symbols = {
+        "X": "what goes into the layer, one row a token",
+        "W_q, W_k, W_v": "the head’s own columns of the layer’s matrices",
+        "W_o": "its rows of the layer’s last matrix",
+    }
+    if any((b_q, b_k, b_v, b_o)):
+        symbols["b"] = "biases"
+    lines = (
+        rf"Q=X\,W_q{b_q}\quad K=X\,W_k{b_k}",
+        rf"V=X\,W_v{b_v}",
+        rf"\mathrm{{output}}=\sum_{{\mathrm{{heads}}}}\mathrm{{weights}}\cdot V\,W_o{b_o}",
+    )
+    return r"\begin{gathered}" + r"\\".join(lines) + r"\end{gathered}", symbols
 
 
 # ---- where it stands, and how strongly it compares
