@@ -435,7 +435,7 @@ def about_settings(now: View, found: Candidates) -> str:
         name = "Top-k" if setting == "top-k" else "Top-p"
         parts.append(f"{name} leaves out {plural(count, 'word')}, which had {number(held)}.")
     if not parts:
-        return f"Any of the {words:,} words can be drawn, each as often as its bar says."
+        return f"Any of the {words:,} tokens can be drawn, each as often as its bar says."
     if found.dropped:
         parts.append("What is left is divided by its sum.")
     return " ".join(parts) + " Strokes: before that."
