@@ -56,7 +56,7 @@ def test_the_bars_without_settings(tiny):
     assert (found.n_rest, found.n_kept, found.dropped) == (1, 4, {})
     np.testing.assert_allclose(found.rest, (2 / 16, 2 / 16))
     assert gpt.about_settings(now, found) == (
-        "Any of the 4 words can be drawn, each as often as its bar says."
+        "Any of the 4 tokens can be drawn, each as often as its bar says."
     )
 
 
