@@ -1,6 +1,7 @@
 """What holds on every page: any sentence, any link, and one state for all."""
 
 import pytest
+from streamlit.testing.v1 import AppTest
 from test_links import HOSTILE, PAGES
 from test_pages import (
     SMALL,
@@ -60,3 +61,33 @@ def test_a_change_on_one_page_is_there_on_every_other():
             boxes[0].set_value(f"A bird sings {place} songs. It is small.")
             run(app)
             assert f"sings {place} songs" in scenario(app).sentence
+
+
+def _sends(field: str, value, sent, labels) -> None:
+    import streamlit as st
+
+    from attention.scenario import Scenario
+    from pages.shared import frame
+
+    st.session_state[frame.SCENARIO], st.session_state[frame.PAGE] = Scenario(), "order"
+    tie = frame.bound(field, value, labels=labels)
+    st.session_state[tie["key"]] = sent
+    tie["on_change"]()
+    st.text(repr(st.session_state[frame.SCENARIO] == Scenario()))
+    st.text("".join(st.session_state.get(frame.NOTES, ())))
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "sent", "labels"),
+    [
+        ("encoding", "none", None, ()),  # after quick clicks
+        ("causal", False, None, ()),
+        ("n_heads", 4, None, ()),
+        ("query", 7, "It", ("The", "cat")),  # after the labels changed
+        ("looking", [2], ["cat"], ("The", "dog")),
+    ],
+)
+def test_what_no_reader_chose_changes_nothing_and_says_nothing(field, value, sent, labels):
+    app = AppTest.from_function(_sends, args=(field, value, sent, labels)).run()
+    assert not app.exception
+    assert [text.value for text in app.text] == ["True", ""]

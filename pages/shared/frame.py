@@ -13,7 +13,7 @@ import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 from threadpoolctl import threadpool_limits
 
-from attention.scenario import Scenario, from_link, to_link
+from attention.scenario import FIELDS, Scenario, from_link, to_link
 
 TITLE = "Self-attention, touched"
 
@@ -186,8 +186,11 @@ def bound(
         new = st.session_state[key]
         one = isinstance(new, str) and not isinstance(value, str)
         some = labels and isinstance(new, list) and any(isinstance(each, str) for each in new)
-        if one or some:
-            acted()  # where labels changed, the browser sends an old one: no choice of a reader's
+        nothing = new is None and not getattr(FIELDS[field], "optional", False)
+        if one or some or nothing:
+            # Where labels changed the browser sends an old one, and after quick clicks a control
+            # that always has a value may send none: no choice of a reader's.
+            acted()
         elif take is not None:
             take(new)
         else:
