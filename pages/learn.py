@@ -10,6 +10,7 @@ result = lesson.start(
     "where a word should look: at itself, or for a pronoun at the noun it stands for. Every step "
     "moves the matrices a little against the gradient of the loss, so that the head looks there "
     "more. Pronouns count most; other rows stay rough.",
+    own_matrices=True,
 )
 learn.controls()
 learn.live(result)

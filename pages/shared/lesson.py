@@ -15,14 +15,15 @@ from pages.shared.parts import glossary
 from pages.shared.wording import distinct, plural
 
 
-def start(name: str, idea: str) -> ForwardPass:
+def start(name: str, idea: str, *, own_matrices: bool = False) -> ForwardPass:
     """Begin a lesson: its name, its one idea, and the reader's sentence carried through the head.
 
     The sentence and the matrices are those of every other page; an empty sentence stops here.
+    own_matrices: the page shows others, so what made those of the scenario is not said.
     """
     scenario = frame.begin()
     heading(name, idea)
-    sentence_line(scenario)
+    sentence_line(scenario, own_matrices)
     result = controls.run(scenario)
     if unknown := int((~result.known).sum()):
         words = plural(unknown, "word")
@@ -37,14 +38,16 @@ def heading(name: str, idea: str) -> None:
         st.markdown(idea)
 
 
-def sentence_line(scenario: Scenario) -> None:
-    """The sentence as live text, with examples and what made the matrices."""
+def sentence_line(scenario: Scenario, own_matrices: bool = False) -> None:
+    """The sentence as live text, with examples and, unless the page has its own, what made the
+    matrices."""
     left, right = st.columns([3, 2], gap="small", vertical_alignment="center")
     with left:
         controls.sentence_input()
     with right, st.container(horizontal=True, vertical_alignment="center", gap="small"):
         controls.example_menu()
-        controls.summary(scenario)
+        if not own_matrices:
+            controls.summary(scenario)
 
 
 def choose_row(
