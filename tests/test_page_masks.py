@@ -14,7 +14,7 @@ from attention import Scenario, forward
 from attention.scenario import Matrix
 from pages.shared import explain
 from pages.shared.parts import masks
-from pages.shared.wording import number
+from pages.shared.wording import number, portion
 
 APP = Path(__file__).parents[1] / "app.py"
 IT = 7  # its place in the default sentence
@@ -242,7 +242,7 @@ def test_the_finding_reads_off_the_maps():
     text = masks.finding(result, now, IT)
     before, after = now.before.weights[0, IT], now.after[IT]
     top = int(before.argmax())
-    assert f"gives {explain.quoted(result, top)} {number(before[top])} and" in text
+    assert f"gives {explain.quoted(result, top)} {portion(before[top])} and" in text
     assert f"masked after, {number(after[top])} and {number(after.sum())}" in text
     free = forward(Scenario(mask="none"))
     assert "takes nothing away" in masks.finding(free, masks.compare(free), IT)

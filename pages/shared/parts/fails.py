@@ -11,7 +11,7 @@ from attention.scenario import Scenario
 from attention.text import DEFAULT_SENTENCE
 from attention.training import PAIRS, Pair
 from pages.shared import figures, lesson, stages
-from pages.shared.wording import number
+from pages.shared.wording import number, portion
 
 FILLER = "Then the people of the town talked about the weather for a long time. "
 
@@ -102,9 +102,9 @@ def _row(sentence: str, pronoun: str, meant: str, remark: str = "", clear: bool 
     verdict = "right" if top == key else f"wrong: most goes to “{result.tokens.texts[top]}”"
     shown = sentence if len(sentence) < 90 else f"{sentence[:60]} … {sentence[-17:]}"
     st.markdown(f":small[{shown}]")
-    said = f"“{pronoun}” gives “{meant}” **{number(row[key])}**."
+    said = f"“{pronoun}” gives “{meant}” **{portion(row[key])}**."
     if clear:
-        said = f"“{pronoun}” means “{meant}”: **{number(row[key])}**, {verdict}."
+        said = f"“{pronoun}” means “{meant}”: **{portion(row[key])}**, {verdict}."
     st.markdown(f":small[{said} :gray[{remark}]]")
     name = f"fails_{zlib.crc32(sentence.encode()):08x}"
     with st.container(key=name):
@@ -115,7 +115,7 @@ def _row(sentence: str, pronoun: str, meant: str, remark: str = "", clear: bool 
             key=f"{name}_chart",
             theme=None,
             config=figures.CONFIG,
-            alt=f"{sentence} “{pronoun}” gives “{meant}” {number(row[key])}.",
+            alt=f"{sentence} “{pronoun}” gives “{meant}” {portion(row[key])}.",
         )
 
 
@@ -136,10 +136,10 @@ def post_row() -> None:
         "word": list(POST_ROW),
         "in the post": [number(v) for v in given],
         f"divided by {number(total)}": [number(v / total) for v in given],
-        "this head": [number(row[i]) for i in named],
+        "this head": [portion(row[i]) for i in named],
     }
     columns["word"].append("sum")
     columns["in the post"].append(number(total))
     columns[f"divided by {number(total)}"].append(number(1.0))
-    columns["this head"].append(f"{number(row[named].sum())} (whole row: {number(row.sum())})")
+    columns["this head"].append(f"{portion(row[named].sum())} (whole row: {number(row.sum())})")
     st.table(columns)

@@ -239,7 +239,7 @@ def finding(result: ForwardPass, now: Masked, query: int) -> str:
     sums = after.sum(axis=1)
     least = int(sums.argmin())
     text = (
-        f"Masked before, {q} gives {word} {number(before[query, top])} and its row adds up to "
+        f"Masked before, {q} gives {word} {portion(before[query, top])} and its row adds up to "
         f"{number(before[query].sum())}; masked after, {number(after[query, top])} and "
         f"{number(sums[query])}. "
     )

@@ -18,7 +18,7 @@ from pages.shared import explain, figures, lesson, panels, stages
 from pages.shared.colours import Palette
 from pages.shared.frame import bound, change
 from pages.shared.parts.qkv import gap
-from pages.shared.wording import distinct, in_markdown, number, plural, round_up
+from pages.shared.wording import distinct, in_markdown, number, plural, portion, round_up
 
 HEADS = 8  # ALiBi gives each of so many heads a slope; this one takes the first, steepest
 LATER = 10  # places later, when the whole sentence starts somewhere else
@@ -332,7 +332,7 @@ def finding(result: ForwardPass, now: Shuffled, query: int) -> str:
     """What the maps show, in this sentence's numbers."""
     q, top = explain.quoted(result, query), int(now.before.weights[0, query].argmax())
     k = explain.quoted(result, top)
-    old, new = (number(w[query, top]) for w in (now.before.weights[0], now.weights_back))
+    old, new = (portion(w[query, top]) for w in (now.before.weights[0], now.weights_back))
     found = f"**{WITH[now.encoding]}** {q} gives {k} {old} in your order and {new} shuffled. "
     size = float(np.abs(now.before.output).max())
     outputs = gap(now.output_change, size)

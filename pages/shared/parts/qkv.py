@@ -16,7 +16,7 @@ from pages.shared.clicks import on_cell_click
 from pages.shared.colours import Palette
 from pages.shared.frame import bound, change
 from pages.shared.panels import word_box
-from pages.shared.wording import distinct, number, round_up
+from pages.shared.wording import distinct, number, portion, round_up
 
 CHOICES = {
     "separate": "Three matrices",
@@ -248,7 +248,7 @@ def finding(result: ForwardPass, compared: Comparison, query: int, key: int) -> 
     S, before, T = compared.S, compared.before.scores[0], len(compared.S)
     there, back = number(S[query, key]), number(S[key, query])
     size = float(np.abs(S).max())
-    old, new = (number(trace.weights[0, query, key]) for trace in (compared.before, compared.now))
+    old, new = (portion(trace.weights[0, query, key]) for trace in (compared.before, compared.now))
     lost = f"The weight of {q} on {k} goes from {old} to **{new}**. "
     if compared.choice == "one":
         return (
