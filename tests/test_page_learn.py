@@ -74,9 +74,14 @@ def test_a_turn_ends_in_time_and_a_run_ends_at_its_last_step():
     here.turn(60)
     assert here.trainer.step_count == 0  # not started
     here.running = True
-    here.turn(0.05)
-    assert 0 < here.trainer.step_count < here.trainer.config.steps
-    here.turn(60)
+    for steps in (5, 10, 20, 40):  # most is learned early
+        here.turn(60)
+        assert here.trainer.step_count == steps
+    here.step()
+    here.turn(0.02)
+    assert 41 < here.trainer.step_count < 82
+    while not here.done:
+        here.turn(60)
     assert here.done and here.accuracies[-1] >= 0.9
     here.turn(60)
     assert here.trainer.step_count == here.trainer.config.steps
@@ -84,15 +89,31 @@ def test_a_turn_ends_in_time_and_a_run_ends_at_its_last_step():
 
 def test_a_pause_from_another_thread_ends_the_turn_between_two_steps():
     here = learn.Run(running=True)
+    for _ in range(1000):
+        here.trainer.step()
     worker = threading.Thread(target=here.turn, args=(60,))
     worker.start()
-    while here.trainer.step_count < 20:
+    while here.trainer.step_count < 1020:
         time.sleep(0.001)
     here.pause()
     taken, steps = here.matrices(), here.trainer.step_count
     worker.join(5)
     assert not worker.is_alive() and here.trainer.step_count == steps
     np.testing.assert_array_equal(here.matrices().W_q, taken.W_q)
+
+
+# The different rows drawn so far and the steps they are said to belong to; how often fewer than
+# the three charts stood there.
+WATCH = """() => {
+  window.seen = new Set(); window.progress = new Set(); window.missing = 0;
+  setInterval(() => {
+    const charts = ["learn_row", "learn_map", "learn_curve"].map(
+      (key) => document.querySelector(`.st-key-${key} .js-plotly-plot`));
+    if (!charts.every((chart) => chart?._fullData?.[0])) return (window.missing += 1);
+    window.seen.add(Array.from(charts[0]._fullData[0].y).join());
+    window.progress.add(document.querySelector(".stProgress").innerText.split(",")[0]);
+  }, 20);
+}"""
 
 
 @pytest.mark.browser
@@ -107,7 +128,13 @@ def test_the_row_changes_stops_on_pause_and_goes_to_the_playground(page, server)
     settle(page)
     start = row()
     assert np.argmax(start) != 1  # not “cat”
+    page.evaluate(WATCH)
     page.locator(".st-key-learn_start button").first.click()
+    page.wait_for_function(
+        "() => window.seen.size >= 6 && window.seen.size === window.progress.size",
+        timeout=60_000,
+    )
+    assert page.evaluate("() => window.missing") == 0
     page.wait_for_function(
         """() => { const y = document.querySelector('.st-key-learn_row .js-plotly-plot')
                    ?._fullData?.[0]?.y; return y && y[1] > 0.8 }""",
