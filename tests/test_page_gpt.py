@@ -419,7 +419,7 @@ def test_the_prediction_is_right_whatever_the_settings(link, tiny):
     assert "next" in charts(app)
     app = open_page(**link)
     prediction(app).set_value(gpt.NO_IDEA).run()
-    assert f"**It is {shown}.**" in said(app)
+    assert f"**No: {shown}.**" in said(app)
 
 
 def test_one_word_undo_and_start_over():

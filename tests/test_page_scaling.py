@@ -69,7 +69,7 @@ def test_every_sentence_opens(sentence):
     assert not app.exception
     assert {"temperature_row", "lab_row", "lab_variance"} <= set(charts(app))
     assert not predict(app, "larger").exception
-    right = "It is the same." if sentence == "a" else "Right."
+    right = "No: the same." if sentence == "a" else "Right."
     assert f"**{right}**" in said(app)
 
 

@@ -251,10 +251,10 @@ def test_a_guess_is_kept_until_the_weights_are_shown():
         wrong = next(option for option in guess.options if option != right)
         guess.set_value(wrong).run()
         assert "Step 7 shows" in said(app)
-        assert "It is" not in said(app)
+        assert "No:" not in said(app)
         for _ in range(6):
             app.button(key="step_next").click().run()
-        assert f"**It is {right}.**" in said(app)
+        assert f"**No: {right}.**" in said(app)
         app.get("button_group")[-1].set_value(right).run()
         assert "**Right.**" in said(app)
         assert "weights" in charts(app)

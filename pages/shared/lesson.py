@@ -96,7 +96,7 @@ def predict(
         picked = ask(key, question, options)
         if picked is None:
             return False
-        verdict = "Right." if picked in answers else f"It is {' or '.join(answers)}."
+        verdict = "Right." if picked in answers else f"No: {' or '.join(answers)}."
         st.markdown(f"**{verdict}** {why}")
     return True
 

@@ -203,7 +203,7 @@ def leaving_out(now: View) -> None:
             width=280,
             **bound("masked", chosen, take=lambda places: _take_masked(now, places), labels=labels),
         )
-        st.markdown(":gray[in any layer; it still looks itself.]", width="content")
+        st.markdown(":gray[in any layer. It may still look at others.]", width="content")
     if not chosen:
         return
     masked = tuple(sorted(piece for place in chosen for piece in now.pieces[place]))

@@ -10,7 +10,7 @@ from attention.forward import ForwardPass, forward
 from attention.scenario import Scenario
 from attention.text import DEFAULT_SENTENCE
 from attention.training import PAIRS, Pair
-from pages.shared import figures, lesson, stages
+from pages.shared import arithmetic, figures, lesson, stages
 from pages.shared.wording import number, portion
 
 FILLER = "Then the people of the town talked about the weather for a long time. "
@@ -44,11 +44,13 @@ def pairs() -> None:
     first, second = PAIRS[0].endings
     a, b = PAIRS[0].nouns
     before, after = (ratio(PAIRS[0], word) for word in PAIRS[0].endings)
+    shown = read(PAIRS[0].sentence.format(first))
+    line = arithmetic.quotient(*(weight(shown, PAIRS[0].pronoun, noun) for noun in (a, b)))
     seen = lesson.predict(
         "pairs",
         f"“The animal did not cross the street because it was too {first}.” Here “it” looks "
-        f"{number(before, 1)} times as much at “{a}” as at “{b}”. With “{second}” in place of "
-        f"“{first}”, the number will be:",
+        f"{number(before, 1)} times as much at “{a}” as at “{b}” ({line.dividend} ÷ "
+        f"{line.divisor}). With “{second}” in place of “{first}”, the number will be:",
         ("smaller", "the same", "larger"),
         _change(before, after),
         f"It is {number(after, 1)}: “it”, “{a}” and “{b}” have the vectors they had, as "
