@@ -210,7 +210,7 @@ def _turn(result: ForwardPass) -> None:
     with left:
         key = int(np.argmax(weights[query]))
         word, most = explain.quoted(result, query), explain.quoted(result, key)
-        st.markdown(f"**{word} looks most at {most}: {portion(weights[query, key])}**")
+        st.markdown(f"**{word} gives most, {portion(weights[query, key])}, to {most}**")
         texts = result.tokens.texts
         with st.container(key="learn_row"):
             st.plotly_chart(
