@@ -365,21 +365,6 @@ def test_a_changed_sentence_leaves_no_stale_word_in_the_selectors(page, server):
     check_stages(page)
 
 
-def test_back_returns_to_the_first_screen_and_forward_to_what_was_drawn(page, server):
-    open_page(page, server)
-    seen = [(page.url, numbers(page, "weights"))]
-    for _ in range(2):
-        page.locator(".st-key-randomize button").first.click()
-        page.wait_for_url(lambda url: url != seen[-1][0])
-        settle(page)
-        seen.append((page.url, numbers(page, "weights")))
-    for step, (url, weights) in zip("BBFF", (seen[1], seen[0], seen[1], seen[2]), strict=True):
-        page.go_back() if step == "B" else page.go_forward()
-        settle(page)
-        assert page.url == url
-        np.testing.assert_array_equal(numbers(page, "weights"), weights)
-
-
 def test_changed_sentences_leave_no_stale_word_pieces_on_the_page_about_bert(page, server):
     page.goto(f"{server}/bert?masked=2")
     page.wait_for_selector(".st-key-bert_mosaic .js-plotly-plot", timeout=60_000)

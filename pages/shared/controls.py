@@ -34,7 +34,7 @@ def sentence_and_buttons(scenario: Scenario) -> None:
                 "Randomize",
                 key="randomize",
                 on_click=settings.randomize,
-                help="Draw $W_q$, $W_k$ and $W_v$ anew; the browser’s Back returns to the old ones",
+                help="Draw $W_q$, $W_k$ and $W_v$ anew",
             )
         if "settings" not in hide:
             _popover("Settings", settings.all_settings)

@@ -335,10 +335,7 @@ def follow_link(page: str) -> None:
     if place is not None:
         history.entries[place], history.at = now, place
     elif before != now:
-        came_bare = (
-            not given and link and (before is None or (before.page, before.link) != (page, ()))
-        )
-        passed_through = [Entry(page, (), None)] if came_bare else []
+        passed_through = [Entry(page, (), None)] if not given and link else []
         if before and (before.page, before.link) == (page, link):
             history.entries[history.at] = now
         else:
