@@ -613,14 +613,8 @@ def selection(scenario: Scenario, tokens: Tokens, weights: np.ndarray) -> tuple[
 
 # ---- link
 
-LARGE = (
-    "X",
-    "W_v",
-    "W_k",
-    "W_q",
-    "edits",
-    "sentence",
-)  # what may leave a link, least telling first
+# What may leave a link, least telling first.
+LARGE = ("X", "W_v", "W_k", "W_q", "edits", "sentence")
 WITHOUT = "without"  # names what left it
 
 

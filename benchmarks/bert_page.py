@@ -9,15 +9,14 @@ of heads is drawn. A browser that has never seen the app loads Streamlit and Plo
 takes is measured on the first screen beside it.
 """
 
-import os
 import statistics
 import sys
 import time
 from pathlib import Path
 
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+from page_latency import browser, enter, serve
 
-from page_latency import ROOT, browser, serve
+from attention.bert import encode, load_bert
 
 NOUNS = "dog cat girl boy king queen horse bird man woman child judge"
 SENTENCES = [  # 16 word pieces each, [CLS] and [SEP] included
@@ -25,23 +24,6 @@ SENTENCES = [  # 16 word pieces each, [CLS] and [SEP] included
 ]
 FIRST_SCREEN = ".st-key-output .js-plotly-plot"
 MOSAIC = ".st-key-bert_mosaic .js-plotly-plot"
-# From the key press until the mosaic shows other numbers.
-WATCH = """(selector) => {
-  const numbers = () => {
-    const trace = document.querySelector(selector)?._fullData?.[0];
-    return trace?.z ? Array.from(trace.z, (row) => row[1]).join() : "";
-  };
-  const before = numbers();
-  window.changed = new Promise((resolve) => {
-    document.addEventListener("keydown", async (event) => {
-      if (event.key !== "Enter") return;
-      const start = performance.now();
-      while (numbers() === before && performance.now() - start < 20000)
-        await new Promise(requestAnimationFrame);
-      resolve(performance.now() - start);
-    }, { capture: true, once: true });
-  });
-}"""
 
 
 def main(people: int) -> None:
@@ -50,7 +32,7 @@ def main(people: int) -> None:
         print(f"opens from the menu, model not loaded: {_from_menu(chromium, address)[0]:.2f} s")
         seconds, tab = _from_menu(chromium, address)
         print(f"opens from the menu, in a second session: {seconds:.2f} s")
-        times = [_type(tab, sentence) for sentence in SENTENCES][2:]
+        times = [enter(tab, sentence, ["bert_mosaic"]) for sentence in SENTENCES][2:]
         print(f"next sentence, from Enter to the new mosaic: {statistics.median(times):.0f} ms")
         print(f"next sentence, forward pass alone: {_forward():.0f} ms")
         for page, ready in (("", FIRST_SCREEN), ("bert", MOSAIC)):
@@ -86,20 +68,7 @@ def _from_menu(chromium, address: str):
     return seconds, tab
 
 
-def _type(tab, sentence: str) -> float:
-    tab.evaluate(WATCH, MOSAIC)
-    box = tab.locator(".st-key-sentence input")
-    box.fill(sentence)
-    box.press("Enter")
-    milliseconds = tab.evaluate("() => window.changed")
-    tab.wait_for_timeout(600)
-    return milliseconds
-
-
 def _forward() -> float:
-    sys.path.insert(0, str(ROOT))
-    from attention.bert import encode, load_bert
-
     model, times = load_bert(), []
     for sentence in SENTENCES:
         start = time.perf_counter()

@@ -16,7 +16,7 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -24,7 +24,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from playwright.sync_api import Browser, sync_playwright  # noqa: E402
+from playwright.sync_api import Browser, Page, sync_playwright  # noqa: E402
 
 from attention import Scenario, forward  # noqa: E402
 from attention.scenario import STAGES, selection  # noqa: E402
@@ -122,6 +122,17 @@ def browser() -> Iterator[Browser]:
         yield playwright.chromium.launch(executable_path=path, args=FLAGS)
 
 
+def enter(tab: Page, sentence: str, charts: Sequence[str]) -> float:
+    """Type a sentence; return the milliseconds from Enter until all the keyed charts changed."""
+    tab.evaluate(WATCH, list(charts))
+    box = tab.get_by_label("Sentence")
+    box.fill(sentence)
+    box.press("Enter")
+    milliseconds = tab.evaluate("() => window.changed")
+    tab.wait_for_timeout(400)
+    return milliseconds
+
+
 def _measure(chromium: Browser, addresses: list[str], runs: int) -> None:
     tabs = []
     for address in addresses:
@@ -134,12 +145,7 @@ def _measure(chromium: Browser, addresses: list[str], runs: int) -> None:
     for run in range(runs + 3):
         for which in (0, 1) if run % 2 else (1, 0):
             tabs[which].bring_to_front()
-            tabs[which].evaluate(WATCH, list(CHARTS))
-            box = tabs[which].get_by_label("Sentence")
-            box.fill(SENTENCES[1 - run % 2])
-            box.press("Enter")
-            milliseconds = tabs[which].evaluate("() => window.changed")
-            tabs[which].wait_for_timeout(400)
+            milliseconds = enter(tabs[which], SENTENCES[1 - run % 2], CHARTS)
             if run >= 3:  # the first ones warm up
                 times[which].append(milliseconds)
     ours, bare = map(statistics.median, times)

@@ -8,25 +8,15 @@ the median and the longest, in milliseconds.
 """
 
 import logging
-import os
 import statistics
 import sys
 import time
-from pathlib import Path
 
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT))
+from page_latency import ROOT, SENTENCES
+from streamlit.testing.v1 import AppTest
 
-from streamlit.testing.v1 import AppTest  # noqa: E402
-
-from attention import tokenize  # noqa: E402
-from pages.shared.frame import PAGES  # noqa: E402
-
-SENTENCES = (
-    "The dog slept on the rug. It is tired now.",
-    "The girl sang in the car. She was happy then.",
-)
+from attention import tokenize
+from pages.shared.frame import PAGES
 
 
 def main(runs: int) -> None:

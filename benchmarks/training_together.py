@@ -12,8 +12,6 @@ import re
 import time
 from pathlib import Path
 
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-
 from page_latency import browser, serve
 
 DONE = "2,500 steps of 2,500"
@@ -32,7 +30,7 @@ def main() -> None:
         busy = _share(process.pid)
         for tab in tabs:
             tab.get_by_role("link", name="Where it fails").first.click()
-            tab.get_by_text("Predict first.").first.wait_for()
+            tab.locator("[class*=st-key-predict_pairs]").first.wait_for()
         tabs[0].wait_for_timeout(2_000)
         print(f"processor while two train: {busy:.0%}; after both left: {_share(process.pid):.0%}")
 

@@ -34,7 +34,7 @@ def sentence_and_buttons(scenario: Scenario) -> None:
                 "Randomize",
                 key="randomize",
                 on_click=settings.randomize,
-                help="Draw $W_q$, $W_k$ and $W_v$ anew",
+                help="Draw $W_q$, $W_k$ and $W_v$ anew; Back returns to the old ones",
             )
         if "settings" not in hide:
             _popover("Settings", settings.all_settings)

@@ -21,15 +21,24 @@ NAMES = {  # for a screen reader
     "weights": "Attention weights",
     "output": "Output",
 }
-SOURCES = {  # matrices -> (a word or two, a sentence)
-    "coreference": ("learned", "were learned so that a pronoun finds its noun"),
+MATRIX_TEXTS = {  # matrices -> (in a word or two, title, caption)
+    "coreference": (
+        "learned",
+        "Learned: pronoun → noun",
+        "trained so that a pronoun finds its noun",
+    ),
     "coreference-no-positions": (
         "learned, no positions",
-        "were learned so that a pronoun finds its noun, without knowing where a word stands",
+        "Learned, without positions",
+        "the same, blind to word order",
     ),
-    "grammar": ("learned grammar", "were learned from a little grammar"),
-    "random": ("random", "were drawn at random"),
-    "identity": ("identity", "are identity matrices, so Q, K and V are the embeddings"),
+    "grammar": (
+        "learned grammar",
+        "Learned: a little grammar",
+        "article → noun, verb → subject, pronoun → noun",
+    ),
+    "random": ("random", "Random", "drawn from a seed; the pattern means nothing yet"),
+    "identity": ("identity", "Identity", "Q = K = V = X: similarity alone"),
 }
 
 
@@ -109,7 +118,7 @@ def summary(scenario: Scenario) -> str:
     """What made the matrices, and the widths: learned · 50 → 32."""
     uploads = [name for name in MATRIX_NAMES if name in scenario.uploads]
     drawn = [name for name in MATRIX_NAMES if getattr(scenario, f"seed_{name[-1]}") is not None]
-    source = "uploaded" if len(uploads) == 3 else SOURCES[scenario.matrices][0]
+    source = "uploaded" if len(uploads) == 3 else MATRIX_TEXTS[scenario.matrices][0]
     if source == "random":
         source += f", seed {scenario.seed}"
     if uploads and source != "uploaded":
@@ -128,8 +137,8 @@ def summary(scenario: Scenario) -> str:
 def summary_help(scenario: Scenario) -> str:
     """The same in sentences."""
     uploads = [f"${name}$" for name in MATRIX_NAMES if name in scenario.uploads]
-    came = SOURCES[scenario.matrices][1] if len(uploads) < 3 else "were uploaded"
-    sentences = [f"The weight matrices {came}."]
+    _, title, caption = MATRIX_TEXTS[scenario.matrices]
+    sentences = ["Uploaded." if len(uploads) == 3 else f"{title} ({caption})."]
     if 0 < len(uploads) < 3:
         sentences.append(f"Uploaded instead: {' and '.join(uploads)}.")
     given = "one-hot" if scenario.embedding == "one-hot" else plural(scenario.d_model, "number")

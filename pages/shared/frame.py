@@ -13,7 +13,7 @@ import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 from threadpoolctl import threadpool_limits
 
-from attention.scenario import FIELDS, Scenario, from_link, to_link
+from attention.scenario import FIELDS, Number, Scenario, Text, from_link, to_link
 
 TITLE = "Self-attention, touched"
 
@@ -171,8 +171,8 @@ def bound(
     (by default `change(field=new)`). The widget's state is set only where it differs, so that fast
     typing is never overwritten by an earlier run. The key is the field's name; a `suffix` sets a
     second widget of the same field apart. labels: what a selectbox or multiselect calls its
-    options, which are no strings themselves; when labels change, the browser would go on showing
-    the old ones, so the value is sent again.
+    options; when they change, the browser would go on showing the old ones, so the value is sent
+    again.
     """
     if value is ...:
         value = getattr(st.session_state[SCENARIO], field)
@@ -184,12 +184,7 @@ def bound(
 
     def on_change():
         new = st.session_state[key]
-        one = isinstance(new, str) and not isinstance(value, str)
-        some = labels and isinstance(new, list) and any(isinstance(each, str) for each in new)
-        nothing = new is None and not getattr(FIELDS[field], "optional", False)
-        if one or some or nothing:
-            # Where labels changed the browser sends an old one, and after quick clicks a control
-            # that always has a value may send none: no choice of a reader's.
+        if not _is_choice(field, new):
             acted()
         elif take is not None:
             take(new)
@@ -197,6 +192,19 @@ def bound(
             change(**{field: new})
 
     return {"key": key, "on_change": on_change}
+
+
+def _is_choice(field: str, new) -> bool:
+    """False for what a browser sends of itself: an old label where labels changed, or nothing after
+    quick clicks on a control that always has a value."""
+    kind = FIELDS[field]
+    if isinstance(kind, Text | Number):  # typed or drawn; `change` says what is wrong with it
+        return True
+    try:
+        kind.check(tuple(new) if isinstance(new, list) else new)
+    except ValueError:
+        return False
+    return True
 
 
 def _is_new_here(key: str) -> bool:
@@ -335,7 +343,8 @@ def follow_link(page: str) -> None:
     if place is not None:
         history.entries[place], history.at = now, place
     elif before != now:
-        passed_through = [Entry(page, (), None)] if not given and link else []
+        came_from_menu = not given and link and before and before.page != page
+        passed_through = [Entry(page, (), None)] if came_from_menu else []
         if before and (before.page, before.link) == (page, link):
             history.entries[history.at] = now
         else:

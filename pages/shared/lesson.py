@@ -84,6 +84,13 @@ def ask(key: str, question: str, options: Sequence[str]) -> str | None:
     )
 
 
+def guess(key: str, question: str, options: Sequence[str], later: str) -> None:
+    """Ask (see `ask`) what the page answers only later; `later` says when, to who has chosen."""
+    with st.container(border=True, key="guess", gap="xsmall"):
+        if ask(key, question, options) is not None:
+            st.markdown(f":gray[{later}]")
+
+
 def predict(
     key: str, question: str, options: Sequence[str], answer: str | Sequence[str], why: str
 ) -> bool:

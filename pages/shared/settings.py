@@ -16,6 +16,7 @@ from attention.scenario import (
     locked,
     to_link,
 )
+from pages.shared.explain import MATRIX_TEXTS
 from pages.shared.frame import bound, change, reset, scenario, share_link
 
 WIDEST = 64  # what the page offers; an uploaded head may be wider
@@ -24,13 +25,6 @@ EMBEDDING_NAMES = {
     "random": "Random, one vector for each word",
     "one-hot": "One-hot",
     "uploaded": "Uploaded",
-}
-MATRIX_TEXTS = {
-    "coreference": ("Learned: pronoun → noun", "trained so that a pronoun finds its noun"),
-    "coreference-no-positions": ("Learned, without positions", "the same, blind to word order"),
-    "grammar": ("Learned: a little grammar", "article → noun, verb → subject, pronoun → noun"),
-    "random": ("Random", "drawn from a seed; the pattern means nothing yet"),
-    "identity": ("Identity", "Q = K = V = X: similarity alone"),
 }
 
 
@@ -72,8 +66,8 @@ def matrix_controls() -> None:
     st.radio(
         "Weight matrices $W_q$, $W_k$, $W_v$",
         MATRICES,
-        format_func=lambda name: MATRIX_TEXTS[name][0],
-        captions=[MATRIX_TEXTS[name][1] for name in MATRICES],
+        format_func=lambda name: MATRIX_TEXTS[name][1],
+        captions=[MATRIX_TEXTS[name][2] for name in MATRICES],
         **bound("matrices", take=choose_matrices),
     )
     if current.preset:

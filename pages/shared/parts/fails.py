@@ -33,19 +33,26 @@ def weight(result: ForwardPass, query: str, key: str) -> float:
     return float(row[place(result, key)])
 
 
-def ratio(pair: Pair, word: str) -> float:
+def on_nouns(pair: Pair, ending: str) -> tuple[float, float]:
+    """The pronoun's weights on the first noun and on the second."""
+    result = read(pair.sentence.format(ending))
+    first, second = (weight(result, pair.pronoun, noun) for noun in pair.nouns)
+    return first, second
+
+
+def ratio(pair: Pair, ending: str) -> float:
     """How many times more the pronoun looks at the first noun than at the second."""
-    result = read(pair.sentence.format(word))
-    return weight(result, pair.pronoun, pair.nouns[0]) / weight(result, pair.pronoun, pair.nouns[1])
+    first, second = on_nouns(pair, ending)
+    return first / second
 
 
 def pairs() -> None:
     """The famous pairs: one word turns the meaning, and the head does not turn."""
     first, second = PAIRS[0].endings
     a, b = PAIRS[0].nouns
-    before, after = (ratio(PAIRS[0], word) for word in PAIRS[0].endings)
-    shown = read(PAIRS[0].sentence.format(first))
-    line = arithmetic.quotient(*(weight(shown, PAIRS[0].pronoun, noun) for noun in (a, b)))
+    on_a, on_b = on_nouns(PAIRS[0], first)
+    before, after = on_a / on_b, ratio(PAIRS[0], second)
+    line = arithmetic.quotient(on_a, on_b)
     seen = lesson.predict(
         "pairs",
         f"“The animal did not cross the street because it was too {first}.” Here “it” looks "

@@ -133,26 +133,23 @@ def _buttons(run: Run) -> None:
 
 def _predict(run: Run) -> None:
     """Ask how good the head will be; the end of the run tells."""
-    with st.container(border=True, key="predict_learn_box", gap="xsmall"):
-        picked = lesson.ask(
-            "learn",
-            "300 sentences are held out, with nouns and patterns that training never shows. In how "
-            f"many does the pronoun look first at its noun after {run.trainer.config.steps:,} "
-            "steps?",
-            tuple(GUESSES),
-        )
-        if picked is None:
-            return
-        if not run.done:
-            st.markdown(":gray[The end of the run shows whether you are right.]")
-            return
-        share = run.accuracies[-1]
-        right = min(GUESSES, key=lambda guess: abs(GUESSES[guess] - share))
-        verdict = "Right." if picked == right else "Not so."
-        st.markdown(
-            f"**{verdict}** It is {share:.0%}. A head reads each word’s numbers with one matrix: "
-            "most nouns can be told from verbs and adjectives that way, some cannot."
-        )
+    question = (
+        "300 sentences are held out, with nouns and patterns that training never shows. In how "
+        f"many does the pronoun look first at its noun after {run.trainer.config.steps:,} steps?"
+    )
+    if not run.done:
+        later = "The end of the run shows whether you are right."
+        lesson.guess("learn", question, tuple(GUESSES), later)
+        return
+    share = run.accuracies[-1]
+    lesson.predict(
+        "learn",
+        question,
+        tuple(GUESSES),
+        min(GUESSES, key=lambda guess: abs(GUESSES[guess] - share)),
+        f"It is {share:.0%}. A head reads each word’s numbers with one matrix: most nouns can be "
+        "told from verbs and adjectives that way, some cannot.",
+    )
 
 
 def _toggle() -> None:

@@ -112,9 +112,8 @@ def _words(result: ForwardPass, at: Pair) -> None:
     with right, st.container(gap="small"):
         st.markdown(chips(result, at.query))
         if len(guesses(result, at.query)) > 1:
-            with st.container(border=True, key="guess", gap="xsmall"):
-                if lesson.ask("largest", *_question(result, at.query)) is not None:
-                    st.markdown(":gray[Step 7 shows whether you are right.]")
+            question = _question(result, at.query)
+            lesson.guess("largest", *question, "Step 7 shows whether you are right.")
         st.markdown(
             f"Networks before attention ({before}) read from left to right and carry one "
             "state along. What they read early does not vanish, but it *fades* on the way. "

@@ -109,7 +109,7 @@ def start(name: str, idea: str) -> Model | None:
                 "Open now",
                 [name for name in CHECKPOINTS if name != "own" or _has_own(scenario)],
                 format_func=texts.__getitem__,
-                **bound("checkpoint", take=_choose, labels=texts.values()),
+                **bound("checkpoint", take=_open, labels=texts.values()),
             )
         with larger:
             _popover("A larger file", _larger)
@@ -157,14 +157,6 @@ def _about(model: Model) -> None:
     st.markdown(
         f"**{in_markdown(model.name)}** {size}, {tensors}. {found} :small[:gray[{model.about}]]"
     )
-
-
-def _choose(name: str) -> None:
-    """Open what was chosen; a browser may send a label of before, which is nobody's choice."""
-    if name in CHECKPOINTS:
-        _open(name)
-    else:
-        acted()
 
 
 def _open(checkpoint: str) -> None:
