@@ -193,7 +193,8 @@ def bars(
         "showlegend": False,
         "bargap": 0.22,
         "xaxis": labelled
-        | {"tickangle": -55 if crowded else 0, "showline": True, "linecolor": palette.border},
+        | ({"tickangle": -55} if crowded else {"autotickangles": [0, -55], "automargin": True})
+        | {"showline": True, "linecolor": palette.border},
         "yaxis": {"visible": False, "range": [0, top], "fixedrange": True},
     }
     return go.Figure(data=[bar, *lines], layout=layout)
