@@ -1,7 +1,7 @@
 """Sentences in which it is known what every pronoun means, made from templates.
 
 A learned head needs examples, and no labelled text is shipped: `draw_example` fills templates with
-words from the lists below, so what "it" stands for is known by construction. The sentences need not
+words from `presets/word-lists.txt`, so what "it" stands for is known by construction. The sentences need not
 make sense; they need nouns, pronouns and much else around them. A seed gives the same sentences on
 every machine.
 
@@ -12,8 +12,10 @@ well-known nouns of Winograd's sentences (Levesque et al. 2012), with their othe
 
 import hashlib
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
+from types import MappingProxyType
 
 import numpy as np
 
@@ -31,271 +33,7 @@ NEVER_TRAINED = frozenset(
     worm worms steel""")
 )
 
-WORDS = {
-    "animals": """
-        dog horse bird cow rabbit lion tiger bear mouse duck sheep pig goat wolf fox elephant
-        monkey chicken snake frog fish pony deer bee spider eagle owl camel goose lamb whale
-        dolphin shark turtle swan crow butterfly cricket buffalo cattle bull pet dragon salmon
-        monster moth hawk shrimp rat creature snail beast tuna beetle cod dinosaur trout herd
-        calf falcon beaver insect jaguar panda crab mosquito mare penguin predator moose worm
-        cobra panther lobster elk bunny leopard hare crocodile ant labrador""",
-    "men": """
-        boy man father brother uncle son king prince grandfather husband soldier actor policeman
-        dad nephew hunter sailor butcher priest grandson captain general spokesman chairman guy
-        pope lord bishop duke emperor colonel businessman footballer knight sheriff bachelor
-        baron congressman boxer boyfriend sergeant monarch warrior monk carpenter cowboy
-        wrestler salesman daddy wizard gentleman fisherman groom samurai""",
-    "women": """
-        girl woman mother sister aunt daughter queen princess grandmother wife nurse actress
-        lady mom niece maid granddaughter bride waitress witch spokeswoman girlfriend widow
-        goddess chairwoman empress duchess mistress nun heroine countess diva housewife""",
-    "people": """
-        teacher doctor student farmer singer artist driver pilot lawyer baker writer painter
-        neighbor friend boss child chef cook musician dancer judge poet player manager worker
-        reporter cousin gardener guard professor scientist thief engineer author president
-        minister leader director secretary coach executive person officer governor deputy
-        champion attorney mayor analyst criminal commander host assistant editor owner
-        ambassador representative senator baby commissioner suspect veteran prosecutor passenger
-        politician expert victim journalist adviser economist patient adult guest tourist
-        graduate diplomat hero employee resident refugee teen citizen client customer runner
-        designer kid activist architect critic publisher twin consultant killer composer spy
-        prisoner historian nominee referee teammate inspector immigrant columnist lawmaker
-        administrator athlete correspondent physician scholar researcher photographer defendant
-        detective guitarist rider trader employer rabbi teenager colleague pastor superintendent
-        surgeon survivor clerk companion visitor gunman drummer heir investigator infant lover
-        conductor banker performer filmmaker novelist instructor comedian pianist songwriter
-        genius servant psychologist vocalist lecturer playwright astronaut stranger translator
-        philosopher builder bassist swimmer sculptor psychiatrist screenwriter counselor spouse
-        murderer pupil inventor accountant traveler technician physicist bodyguard skier racer
-        mechanic cyclist educator apprentice sprinter skater biologist therapist newborn
-        prostitute intern tenant mathematician foreigner librarian biographer astronomer
-        entertainer choreographer dentist chemist landlord violinist toddler nanny sociologist
-        illustrator archaeologist roommate classmate acquaintance orphan""",
-    "groups": """
-        boys girls children students friends parents teachers workers soldiers players men women
-        farmers kids neighbors tourists guests doctors brothers sisters people pupils singers
-        sailors dancers police firefighters thieves officials members leaders reporters families
-        rebels officers residents victims experts employees militants candidates citizens
-        patients customers champions lawyers civilians lawmakers refugees passengers individuals
-        journalists artists executives prisoners scientists visitors suspects politicians
-        clients protesters immigrants writers activists researchers judges relatives sons
-        athletes drivers diplomats guards colleagues adults inspectors survivors gunmen veterans
-        pilots coaches humans couples actors foreigners kings daughters engineers peacekeepers
-        marines buyers musicians commanders policemen pirates criminals travelers teammates
-        villagers priests mothers heroes twins babies bankers queens warriors attackers youths
-        specialists performers designers locals fishermen ladies physicians migrants monks
-        nurses graduates wives grandchildren teens teenagers architects fathers shoppers
-        professors siblings knights hunters youngsters composers poets infants strangers
-        grandparents cousins husbands princes nuns classmates robbers gentlemen schoolchildren""",
-    "herds": """
-        dogs birds horses cows cats sheep ducks pigs bees goats lions wolves monkeys mice
-        elephants chickens fish bears animals tigers cattle eagles bulls deer bats sharks
-        dolphins flies hawks falcons panthers creatures insects whales penguins mammals pets
-        seals rats bugs ravens monsters snakes snails dinosaurs frogs turtles moths ants
-        butterflies mosquitoes beetles spiders""",
-    "things": """
-        car book ball door piano cake phone letter house window chair box cup key bag picture
-        table bike bicycle boat train plane bus truck ship guitar violin lamp clock mirror knife
-        bottle glass plate hat coat dress ring newspaper computer camera radio machine toy doll
-        apple bread tree flower stone painting poem story movie bridge tower sword bell flag
-        umbrella wallet ticket pen map shirt jacket candle carpet soup pizza sandwich desk bed
-        shoe song crown watch kite drum rope ladder basket card coin purse rose film television
-        album video sign rock plant magazine cabinet van telephone medal sun storm vehicle bowl
-        novel gun package engine page cable branch screen suit wine salt rocket photo helicopter
-        sugar orange biography dinner moon seed jet coffee cap pan fruit lunch milk beer tea
-        vessel wire wheel ferry uniform belt cream diamond calendar pearl shield battery cheese
-        statue rifle pepper breakfast portrait fence brick cloud chocolate lock butter egg pot
-        meal button pickup juice taxi motorcycle recipe sculpture dish soap airplane leaf pipe
-        hammer photograph tent candy trailer tire mask garlic oven yacht ambulance pie brush
-        lemon diary salad cart costume memoir honey boot balloon keyboard potato poster shelf
-        banana cloth laptop glove onion helmet curtain cab blanket wagon fork notebook ribbon
-        jeep puzzle tomato arrow closet envelope puppet printer cookie skirt jewel needle parcel
-        tractor razor steak spoon canoe dessert gown trumpet bucket barge flute jar mushroom
-        towel sausage peach freighter pumpkin pencil stove mural cellphone tablet limousine
-        lantern axe pastry saxophone sweater scarf viola cello minivan pebble""",
-    "plurals": """
-        books shoes keys flowers apples cars letters boots cookies glasses toys trees eggs bags
-        shirts boxes chairs windows plates photos pictures songs stones tickets bells newspapers
-        stories vehicles plants leaves ships planes computers guns cards trains devices trucks
-        pages machines tanks doors helicopters clothes boats medals tools balls paintings buses
-        photographs vessels cameras phones videos rocks flags seeds suits gifts cups rings maps
-        vegetables poems tables drums wheels bottles coins uniforms tires pants beans dishes
-        fruits tents stamps tomatoes portraits potatoes jackets diamonds jeans nuts dresses
-        watches shorts warships gloves roses hats grapes statues bowls mirrors blankets guitars
-        coats dolls onions candles motorcycles knives telephones vans skirts socks bikes
-        mushrooms balloons bicycles lamps baskets wagons sandwiches bananas swords trousers
-        cakes clocks jewels sunglasses carrots berries pens""",
-    "places": """
-        house garden park school forest river room kitchen lake field road beach farm hill city
-        village shop station church castle hospital pond yard office library bridge mountain sea
-        street home court bank area town college island border ground stage airport coast prison
-        wall hall museum camp hotel stadium port valley floor store studio bar theater jail mine
-        neighborhood theatre palace restaurant campus ocean corner temple factory wood path
-        tower apartment trail creek peninsula residence desert gallery mosque cemetery roof
-        shore lane entrance canal gate tunnel harbor suburb cathedral stream chapel zoo cinema
-        lobby basin cave deck monastery mansion cafe bedroom inn canyon jungle garage tomb
-        basement cabin countryside reservoir classroom warehouse cliff supermarket circus lawn
-        gym dock bathroom glacier pub fountain pier barn cottage lounge stairs courtyard
-        sidewalk porch swamp playground hut motel convent balcony bakery tavern meadow staircase
-        attic hallway cellar waterfall driveway farmhouse""",
-    "surfaces": """
-        wall rock floor seat ice table door box branch snow tree window bed chair roof bench
-        grass sand desk fence mirror mud basket log carpet cage shelf blanket stairs ladder
-        couch cushion lamp towel stove""",
-    "menames": """
-        john bill george david michael james robert william thomas richard peter charles martin
-        mike tom henry louis bob scott steve joseph joe jim tony frank chris ali jack alexander
-        howard daniel andrew stephen ben edward brian patrick kevin antonio ray carlos tim allen
-        juan ahmed harry jeff sam alan gordon don eric simon gary ryan anthony nelson stanley
-        roger jason andy alex larry arthur philip donald adam walter bruce oscar douglas dave
-        matt jerry benjamin graham ross phil barry luis dennis russell francis albert carl
-        steven ron lawrence wayne nick rick ken roy terry warren greg craig fred colin matthew
-        billy jay ian bobby jonathan samuel norman charlie bernard victor karl todd max ronald
-        omar johnny hassan sean keith nicholas rob ted vincent frederick eddie danny kenneth
-        ivan stuart oliver ralph pedro aaron neil hans justin hugo jeffrey gregory marcus
-        benedict harold jorge luke jacob jesse lucas josh jeremy marco timothy nathan gerald
-        derek leo maurice felix adrian malcolm igor eugene tyler kyle pablo ernest dylan jake
-        giovanni brandon erik stefan joshua nigel noah neal lars liam toby ethan""",
-    "womennames": """
-        virginia mary jean sharon elizabeth maria victoria kelly anne barbara susan sarah jane
-        anna ann charlotte nancy marie margaret diana laura jennifer sue lisa monica linda
-        catherine michelle alice karen helen angela joan ruth martha kate amy nicole julia carol
-        julie janet andrea gloria lynn tracy beverly ellen rachel patricia louise betty
-        christine ashley jessica caroline emily elena donna diane sandra claire teresa lucy emma
-        joyce paula sara rebecca judy frances sally clara kathleen dorothy deborah annie amanda
-        lauren wendy stephanie eva katherine marilyn judith alexandra jenny katie jill shirley
-        christina debra kathy heather melissa tina hannah eleanor lily natalie sophie elisabeth
-        carolyn pamela olga cynthia maggie agnes samantha molly peggy denise harriet olivia
-        brittany irene carrie sylvia vanessa kimberly brenda sophia audrey isabella cheryl
-        jacqueline megan evelyn esther danielle lois theresa amelia beatrice ella""",
-    "times": """
-        year day week month night summer morning hour weekend minute afternoon spring moment
-        winter evening autumn""",
-    "bodies": """
-        government company group team party family army union council committee club band crowd
-        crew audience jury choir""",
-    "pleasant": """
-        old little young big small new black white red brown green blue beautiful happy tall
-        hungry american long foreign local chinese french lost large russian round german full
-        strong hard short english common light kind poor italian serious heavy spanish modern
-        huge tough fast famous hot rich cold silver fresh pretty slow simple dark dangerous
-        broken rare ancient wild golden metal clean friendly weak favorite yellow expensive nice
-        dry tiny healthy soft angry warm sweet quiet fat narrow calm gray empty bright busy
-        proud thin sick enormous wooden cheap nervous strange wonderful smooth tired sad plain
-        funny pink terrible blind dirty wet wise loud purple shy ugly brave elegant curious
-        cruel lonely gentle clever lovely handsome polite tame foolish lazy rude""",
-    "states": """
-        tired happy hungry sad angry sick old big small new red broken dirty clean heavy hot
-        cold beautiful expensive late nervous proud scared afraid excited bored kind strong fast
-        black white blue green empty full wet lost sleepy noisy loud lonely brave worried famous
-        young long good funny quiet clever friendly bright ready early open great free better
-        important different short clear closed dead popular light bad poor injured serious brown
-        married wounded alone missing gone older tough fine rich safe fresh pretty slow guilty
-        dark dangerous violent perfect sharp weak damaged yellow alive confident bigger ill
-        tight patient dry healthy soft cool warm surprised upset sweet calm comfortable innocent
-        disappointed busy smart tall bitter hidden optimistic valuable useful pleased raw rough
-        cheap loose frozen strange wonderful smooth desperate silent satisfied pregnant terrible
-        crazy careful frustrated honest hopeful sorry brilliant confused wise fragile glad shy
-        unhappy ugly anxious intelligent delighted drunk grateful stupid furious curious cruel
-        awful scary horrible weird gentle sour lovely handsome thrilled dusty charming asleep
-        dull ripe useless polite rusty rotten delicious blonde gorgeous foolish lazy rude awake
-        jealous restless damp""",
-    "fled": """
-        slept ran walked jumped stood swam flew sang danced played fell climbed cried laughed
-        smiled waited worked sat hid rested lay came went stopped left won lost died moved
-        appeared returned turned remained arrived suffered lived grew spoke fought argued
-        studied settled trained emerged stayed drove complained talked landed collapsed
-        struggled traveled escaped slipped rushed disappeared dressed plunged surged rolled sank
-        marched shook departed sailed raced practiced travelled snapped relaxed tumbled slid
-        slumped bounced rode retreated listened waved cheered joked vanished stumbled floated
-        prayed yelled woke drifted screamed dived paused leaned wept wandered""",
-    "stood": """
-        stood fell lay was broke stopped burned hung rolled arrived moved closed worked opened
-        appeared failed turned remained changed dropped grew stayed crashed landed exploded
-        slipped disappeared existed sank shook cracked faded vanished rested floated swung
-        melted leaned""",
-    "took": """
-        bought sold found lost opened broke dropped painted washed cleaned wrote read built made
-        carried threw kicked took saw wanted liked loved closed fixed repaired cooked stole hid
-        wore watched played cut drew needed brought used left held hit received started moved
-        gave sent served published returned showed tried finished offered owned designed kept
-        ordered recorded prepared discovered caught destroyed covered missed pulled picked
-        studied pushed filled shared damaged delivered purchased abandoned drove chose tested
-        collected constructed lifted enjoyed burned cleared approached ignored locked imported
-        remembered touched noticed wrapped examined checked grabbed inherited invented
-        transported smashed borrowed rode ruined ate tossed admired photographed inspected hated
-        tuned forgot drank""",
-    "met": """
-        met saw helped called loved liked visited followed watched found kissed thanked chased
-        hugged caught married invited taught fed hit heard told left killed held asked shot
-        accused arrested beat joined raised paid warned carried fired knew supported defeated
-        missed attacked pulled fought blamed pushed treated recognized hired trained abandoned
-        questioned praised surprised welcomed encouraged protected saved feared approached
-        interviewed ignored kicked respected remembered rescued touched contacted answered
-        noticed impressed avoided guided spotted greeted scared embraced trusted cheered admired
-        disturbed frightened bothered hated forgot cured annoyed""",
-    "doing": """
-        going working trying playing living coming training running fighting looking winning
-        getting growing starting leaving moving speaking losing writing standing talking driving
-        waiting reading falling flying thinking turning watching suffering hoping learning
-        breaking fishing walking improving traveling painting swimming singing drinking studying
-        riding hunting burning staying lying cooking hiding dying dancing recovering listening
-        stopping sleeping climbing jumping feeding sailing cleaning floating sinking breathing
-        smiling crying shaking screaming shouting laughing bleeding spinning washing resting
-        shining leaking ringing dreaming glowing""",
-    "meet": """
-        like make take use see own show help play want open win know close plan need lead hit
-        give start move return visit keep call share find cut meet test believe hold study love
-        fight try leave bring beat buy build drive sell tell serve join read protect send drop
-        avoid carry finish draw ask watch save follow trust lose understand push speak miss hear
-        check clean write remember pull choose catch touch ride kick cook lift wear enjoy feed
-        chase forget destroy fix hate teach paint thank sing prefer burn ignore wash borrow
-        admire""",
-    "run": """
-        work go think play run win come move return live study fall hope stop fight turn leave
-        remain rest talk stay travel stand read appear spend speak dance grow learn walk wait
-        dream jump arrive hang smoke wonder sleep drink lie listen sing hide climb smile burn
-        shake cry laugh swim relax shine float breathe bark shout roar""",
-    "where": """
-        in on under near behind beside by at across through over around inside outside into onto
-        past along above below beneath toward towards against between from off beyond to within""",
-    "how": """
-        there still home later here early late never today again away once often outside
-        together hard always soon inside immediately sometimes quickly finally alone twice
-        easily yesterday suddenly slowly badly barely carefully everywhere quietly peacefully
-        gently angrily happily proudly sadly loudly eagerly calmly""",
-    "very": """
-        very so too really quite rather extremely always still never now just almost already not
-        often usually also completely totally probably certainly clearly simply""",
-    "now": """
-        now today again there here outside inside alone too still already always often soon
-        later tonight yesterday tomorrow quickly slowly quietly happily together forever anyway
-        loudly""",
-    "join": """
-        because so but and when while although though since as until before after where unless
-        if then""",
-    "open": """
-        yesterday today then suddenly finally later once soon meanwhile now often sometimes
-        usually recently eventually tonight perhaps maybe afterwards however therefore still
-        also again fortunately unfortunately clearly""",
-    "speakers": """
-        i we you someone everyone everybody somebody""",
-    "runs": """
-        talks works comes remains lives runs hopes studies plays goes appears wins leaves lies
-        moves stands falls returns turns thinks burns stops dreams arrives speaks grows walks
-        travels fights drinks stays reads spends flies sings jumps learns dances wonders laughs
-        smiles rests hangs cries waits climbs sinks shakes hides shouts""",
-    "meets": """
-        shares plans makes shows calls wants needs takes studies plays cuts tests gives follows
-        wins holds hits uses knows leaves believes starts leads moves returns serves tells
-        writes sees thanks visits tries meets finds owns helps opens brings keeps burns asks
-        carries likes checks sells drives speaks draws lifts sends fights loves saves beats
-        drops loses joins reads teaches closes enjoys understands remembers catches finishes
-        wears rides kicks buys watches touches sings builds pulls prefers chooses protects
-        pushes feeds misses hears trusts cooks destroys paints fixes avoids hates ignores""",
-}
-
-# A fifth of each of these is held out. Verbs, adjectives and the rest are all trained.
+# A fifth of each of these lists is held out. Verbs, adjectives and the rest are all trained.
 _NOUNS = frozenset(
     _words("animals men women people groups herds bodies things plurals places surfaces")
     + _words("menames womennames")
@@ -482,12 +220,26 @@ def is_held_out(noun: str) -> bool:
 
 
 @cache
+def word_lists() -> Mapping[str, tuple[str, ...]]:
+    """Read `presets/word-lists.txt`: under each [name] its words, those of the training and not."""
+    lines = (PRESETS / "word-lists.txt").read_text(encoding="utf-8").splitlines()
+    lists: dict[str, list[str]] = {}
+    words: list[str] = []
+    for line in lines:
+        if line.startswith("["):
+            words = lists[line.strip("[]")] = []
+        elif not line.startswith("#"):
+            words += line.split()
+    return MappingProxyType({name: tuple(words) for name, words in lists.items()})
+
+
+@cache
 def word_list(name: str, held_out: bool = False) -> tuple[str, ...]:
     """Return the words of a list that training draws, or with `held_out` those it never sees.
 
     Only nouns and names are held out; of the other lists both are the same.
     """
-    words = _words(WORDS[name])
+    words = word_lists()[name]
     if name in _NOUNS:
         return tuple(word for word in words if is_held_out(word) == held_out)
     return tuple(word for word in words if word not in NEVER_TRAINED)
