@@ -3,8 +3,8 @@
 Four kinds: real word vectors, random by word, one-hot, and uploaded. In all but the last, the same
 word has the same row wherever it stands, whatever its capitals.
 
-The word vectors are the 20,000 most frequent of GloVe 6B, 50 wide (Pennington et al. 2014); the
-files in `attention/data/` and where they come from are described in the README there.
+The word vectors are 24,405 of GloVe 6B, 50 wide (Pennington et al. 2014): the 20,000 most frequent
+and everyday words. The files in `attention/data/` and where they come from are described in the README there.
 """
 
 from collections.abc import Mapping
@@ -42,12 +42,12 @@ def word_embeddings(tokens: Tokens, d_model: int = MAX_WORD_WIDTH) -> Embeddings
     """Return the word vectors of `tokens`, (T, d_model), d_model from 1 to 50.
 
     At 50 they are GloVe's own numbers. Below, each is the word's first d_model coordinates along
-    the principal components of the 20,000 shipped vectors: the mean vector is subtracted and the
+    the principal components of the 20,000 most frequent vectors: the mean vector is subtracted and the
     axes are turned, nothing is rescaled. Coordinates spread by 1.2 (the first) to 0.8 (the
     eighth), and a narrower reduction is the beginning of a wider one.
 
-    A word outside the 20,000 gets a random vector that depends on the word alone and is drawn with
-    the mean and covariance of the shipped ones; `known` is False for it.
+    A word outside the list gets a random vector that depends on the word alone and is drawn with
+    the mean and covariance of those; `known` is False for it.
     """
     check_width(d_model, MAX_WORD_WIDTH)
     words, place = distinct_words(tokens)
@@ -122,14 +122,14 @@ def uploaded_embeddings(tokens: Tokens, X: np.ndarray) -> Embeddings:
 
 @cache
 def vocabulary() -> Mapping[str, int]:
-    """Return each known word's row in `word_vectors()`, most frequent first."""
+    """Return each known word's row in `word_vectors()`: the most frequent, then everyday ones."""
     words = (DATA / "words.txt").read_text(encoding="utf-8").split("\n")
     return MappingProxyType({word: row for row, word in enumerate(words[:-1])})
 
 
 @cache
 def word_vectors() -> np.ndarray:
-    """Return the word vectors (20,000, 50) in float16, mapped from the file and read-only."""
+    """Return the word vectors (24,405, 50) in float16, mapped from the file and read-only."""
     return np.load(DATA / "word_vectors.npy", mmap_mode="r", allow_pickle=False)
 
 

