@@ -1,9 +1,9 @@
 """Sentences in which it is known what every pronoun means, made from templates.
 
 A learned head needs examples, and no labelled text is shipped: `draw_example` fills templates with
-words from `presets/word-lists.txt`, so what "it" stands for is known by construction. The sentences need not
-make sense; they need nouns, pronouns and much else around them. A seed gives the same sentences on
-every machine.
+words from `presets/word-lists.txt`, so what "it" stands for is known by construction. The sentences
+need not make sense; they need nouns, pronouns and much else around them. A seed gives the same
+sentences on every machine.
 
 A fifth of the nouns and names (by a digest of the word) and all of `HELD_OUT_TEMPLATES` are kept
 out of training; so are the content words of "The cat sat on the mat. It is eating now." and
@@ -34,7 +34,7 @@ NEVER_TRAINED = frozenset(
 )
 
 # A fifth of each of these lists is held out. Verbs, adjectives and the rest are all trained.
-_NOUNS = frozenset(
+NOUNS = frozenset(
     _words("animals men women people groups herds bodies things plurals places surfaces")
     + _words("menames womennames")
 )
@@ -240,9 +240,27 @@ def word_list(name: str, held_out: bool = False) -> tuple[str, ...]:
     Only nouns and names are held out; of the other lists both are the same.
     """
     words = word_lists()[name]
-    if name in _NOUNS:
+    if name in NOUNS:
         return tuple(word for word in words if is_held_out(word) == held_out)
-    return tuple(word for word in words if word not in NEVER_TRAINED)
+    return tuple(word for word in words if word not in NEVER_TRAINED | _held_out_nouns())
+
+
+@cache
+def _held_out_nouns() -> frozenset[str]:
+    """The nouns kept out, which must not come in as verbs either ("the cook", "to cook")."""
+    nouns = (word for name in NOUNS for word in word_lists()[name])
+    return frozenset(word for word in nouns if is_held_out(word))
+
+
+def training_words() -> frozenset[str]:
+    """Return every word that a sentence of the training can have."""
+    texts = [template.partition("|")[2] for template in TRAINING_TEMPLATES]
+    texts += [*_FILLERS, *map(" ".join, _DETERMINERS.values()), "an"]
+    texts += [" ".join(forms.values()) for forms in _FORMS.values()]
+    texts += [f"{one} {many}" for one, many in _AGREEING.items()]
+    written = {word.rstrip("?") for text in texts for word in text.split()}  # and A.he and PLACES
+    written = {word for word in written if not any(map(str.isupper, word)) and word != "/"}
+    return written.union(*map(word_list, word_lists()))
 
 
 def draw_example(rng: np.random.RandomState, *, held_out: bool = False) -> Example:

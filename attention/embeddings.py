@@ -1,10 +1,12 @@
 """`Tokens` -> `Embeddings`: one row of D numbers for each token.
 
-Four kinds: real word vectors, random by word, one-hot, and uploaded. In all but the last, the same
+Five kinds: real word vectors, the same tuned by training, random by word, one-hot, and uploaded. In
+all but the last, the same
 word has the same row wherever it stands, whatever its capitals.
 
-The word vectors are 24,405 of GloVe 6B, 50 wide (Pennington et al. 2014): the 20,000 most frequent
-and everyday words. The files in `attention/data/` and where they come from are described in the README there.
+The word vectors are 28,566 of GloVe 6B, 50 wide (Pennington et al. 2014): the 20,000 most frequent
+and everyday words. The files in `attention/data/` and where they come from are described in the
+README there.
 """
 
 from collections.abc import Mapping
@@ -19,6 +21,7 @@ from attention.randomness import stable_rng
 from attention.text import Tokens
 
 DATA = Path(__file__).with_name("data")
+TUNING = "tuning.npz"
 MAX_WORD_WIDTH = 50
 
 
@@ -38,13 +41,39 @@ class Embeddings:
         self.known.flags.writeable = False
 
 
-def word_embeddings(tokens: Tokens, d_model: int = MAX_WORD_WIDTH) -> Embeddings:
+@dataclass(frozen=True, eq=False)
+class Tuning:
+    """What training added to the vectors of the words that it met.
+
+    `rows` (M,) are those words' rows in `word_vectors()`, ascending; `steps` (M, R) is how far each
+    was moved along each of the `directions` (R, 50). Read-only.
+    """
+
+    rows: np.ndarray
+    steps: np.ndarray
+    directions: np.ndarray
+
+    def __post_init__(self) -> None:
+        for array in (self.rows, self.steps, self.directions):
+            array.flags.writeable = False
+
+    def added(self, rows: np.ndarray) -> np.ndarray:
+        """Return what is added to the word vectors at `rows` (n,): (n, 50), 0 for other words."""
+        place = np.minimum(np.searchsorted(self.rows, rows), len(self.rows) - 1)
+        met = (self.rows[place] == rows)[:, None]
+        return np.where(met, self.steps[place] @ self.directions, np.float32(0))
+
+
+def word_embeddings(
+    tokens: Tokens, d_model: int = MAX_WORD_WIDTH, tuning: Tuning | None = None
+) -> Embeddings:
     """Return the word vectors of `tokens`, (T, d_model), d_model from 1 to 50.
 
-    At 50 they are GloVe's own numbers. Below, each is the word's first d_model coordinates along
-    the principal components of the 20,000 most frequent vectors: the mean vector is subtracted and the
-    axes are turned, nothing is rescaled. Coordinates spread by 1.2 (the first) to 0.8 (the
-    eighth), and a narrower reduction is the beginning of a wider one.
+    At 50 they are GloVe's own numbers, and with `tuning` what training added to them. Below, each
+    is the word's first d_model coordinates along the principal components of the 20,000 most
+    frequent vectors: the mean vector is subtracted and the axes are turned, nothing is rescaled.
+    Coordinates spread by 1.2 (the first) to 0.8 (the eighth), and a narrower reduction is the
+    beginning of a wider one.
 
     A word outside the list gets a random vector that depends on the word alone and is drawn with
     the mean and covariance of those; `known` is False for it.
@@ -54,7 +83,10 @@ def word_embeddings(tokens: Tokens, d_model: int = MAX_WORD_WIDTH) -> Embeddings
     row_of = vocabulary()
     known = np.array([word in row_of for word in words], dtype=bool)
     vectors = np.empty((len(words), MAX_WORD_WIDTH), dtype=np.float32)
-    vectors[known] = word_vectors()[[row_of[word] for word in words if word in row_of]]
+    rows = np.array([row_of[word] for word in words if word in row_of], dtype=np.intp)
+    vectors[known] = word_vectors()[rows]
+    if tuning is not None:
+        vectors[known] += tuning.added(rows)
     for i in np.flatnonzero(~known):
         vectors[i] = stand_in(words[i])
     if d_model < MAX_WORD_WIDTH:
@@ -129,8 +161,16 @@ def vocabulary() -> Mapping[str, int]:
 
 @cache
 def word_vectors() -> np.ndarray:
-    """Return the word vectors (24,405, 50) in float16, mapped from the file and read-only."""
+    """Return the word vectors (28,566, 50) in float16, mapped from the file and read-only."""
     return np.load(DATA / "word_vectors.npy", mmap_mode="r", allow_pickle=False)
+
+
+@cache
+def load_tuning() -> Tuning:
+    """Return the shipped tuning, made together with the shipped heads by `attention.training`."""
+    with np.load(DATA / TUNING, allow_pickle=False) as file:
+        steps, directions = (file[name].astype(np.float32) for name in ("steps", "directions"))
+        return Tuning(file["rows"].astype(np.intp), steps, directions)
 
 
 @cache

@@ -10,6 +10,7 @@ import numpy as np
 from attention.dot_product import AttentionTrace
 from attention.embeddings import (
     Embeddings,
+    load_tuning,
     one_hot_embeddings,
     random_embeddings,
     uploaded_embeddings,
@@ -81,7 +82,8 @@ def embed(tokens: Tokens, scenario: Scenario) -> Embeddings:
         return one_hot_embeddings(tokens)
     if scenario.embedding == "uploaded" and scenario.X is not None:
         return uploaded_embeddings(tokens, scenario.X.array)
-    return word_embeddings(tokens, scenario.d_model)
+    tuning = load_tuning() if scenario.embedding == "tuned" else None
+    return word_embeddings(tokens, scenario.d_model, tuning)
 
 
 def position_vectors(shape: tuple[int, int], scenario: Scenario) -> np.ndarray | None:

@@ -32,9 +32,10 @@ MAX_PLACES = 64  # tokens that can be chosen together
 MAX_WRITTEN = 64  # words that a GPT writes
 MAX_NAMED = 5  # unknown names that a sentence about a link lists
 NONE_SELECTED = -1
-NUMBERS_VERSION = 1  # raised when a seed or a preset comes to mean other numbers
+NUMBERS_VERSION = 2  # raised when a seed or a preset comes to mean other numbers
 
-EMBEDDINGS = ("words", "random", "one-hot", "uploaded")
+EMBEDDINGS = ("tuned", "words", "random", "one-hot", "uploaded")
+OF_WORDS = ("tuned", "words")  # those that know what words mean
 POSITIONS = ("none", "sinusoidal")
 CONVENTIONS = ("rows", "columns")
 ENCODINGS = ("none", "sinusoidal", "rotary", "alibi")  # on the page about order
@@ -48,7 +49,7 @@ STAGES = ("embeddings", "Q", "K", "V", "scores", "scaled", "weights", "output")
 VECTOR_STAGES = ("embeddings", "Q", "K", "V", "output")
 HIDEABLE = ("sentence", "examples", "matrices", "randomize", "settings", "share", "arithmetic")
 
-_TRAINED = {"embedding": "words", "d_model": 50, "d_k": 32, "d_v": 32, "positions": "sinusoidal"}
+_TRAINED = {"embedding": "tuned", "d_model": 50, "d_k": 32, "d_v": 32, "positions": "sinusoidal"}
 PRESETS: dict[str, dict[str, object]] = {  # trained weights -> the settings they were trained for
     "coreference": _TRAINED,
     "coreference-no-positions": _TRAINED | {"positions": "none"},
@@ -429,7 +430,8 @@ class Scenario:
         the settings listed there unless `unlocked`.
     seed, seed_q, seed_k, seed_v: of random matrices; the last three redraw one matrix alone.
     spread: of random matrices, their standard deviation times the root of d_model.
-    embedding: one of `EMBEDDINGS`; "one-hot" is as wide as there are different words.
+    embedding: one of `EMBEDDINGS`; "words" are GloVe's vectors, "tuned" the same after training
+        with the shipped heads; "one-hot" is as wide as there are different words.
     query, key: the selected row and column of the maps, counting from 0; None chooses
         (`selection`), a key of -1 selects nothing.
     cell: stage and column of an opened vector cell, e.g. "Q.3".
@@ -448,7 +450,7 @@ class Scenario:
     seed_v: int | None = None
     distribution: str = "normal"
     spread: float = SPREAD
-    embedding: str = "words"
+    embedding: str = "tuned"
     embedding_seed: int = 1
     positions: str = "sinusoidal"
     d_model: int = 50
@@ -579,12 +581,12 @@ def locked(scenario: Scenario) -> dict[str, object]:
 def settle(scenario: Scenario) -> Scenario:
     """Bring fields in line that contradict the chosen matrices (see `locked`)."""
     if scenario.embedding == "uploaded" and scenario.X is None:
-        scenario = dataclasses.replace(scenario, embedding="words")
+        scenario = dataclasses.replace(scenario, embedding="tuned")
     if scenario.matrices not in PRESETS and scenario.unlocked:
         scenario = dataclasses.replace(scenario, unlocked=False)
     fixed = locked(scenario)
     scenario = dataclasses.replace(scenario, **fixed)
-    if scenario.embedding == "words" and scenario.d_model > MAX_WORD_WIDTH:
+    if scenario.embedding in OF_WORDS and scenario.d_model > MAX_WORD_WIDTH:
         change = {"embedding": "random"} if "d_model" in fixed else {"d_model": MAX_WORD_WIDTH}
         scenario = dataclasses.replace(scenario, **change)
         scenario = dataclasses.replace(scenario, **locked(scenario))
@@ -674,7 +676,7 @@ def from_link(params: Mapping[str, str]) -> tuple[Scenario, tuple[str, ...]]:
     if values.get("version", NUMBERS_VERSION) != NUMBERS_VERSION:
         notes.append(
             f"The link was made by version {values['version']} of the numbers; this is version "
-            f"{NUMBERS_VERSION}, so random matrices may differ."
+            f"{NUMBERS_VERSION}, so some numbers may differ."
         )
     values["version"] = NUMBERS_VERSION
     try:

@@ -7,7 +7,7 @@ word vectors of their own:
 - "U.S.", "e.g." and "Mr." keep their full stops; elsewhere "." is a token, and so is "...";
 - 3.5, 1,000, 8:30 and 1/2 are one token each, "10th" and "h1n1" too;
 - hyphens are tokens: of the hyphenated words in GloVe's list, weighted by 1/rank, 3 % are among the
-  20,000 most frequent, but 81 % consist of shipped words ("self-attention" -> "self" "-" "attention");
+  20,000 most frequent, but 81 % consist of such words ("self-attention" -> "self" "-" "attention");
 - Chinese characters and Japanese kana are one token each (they are written without spaces);
 - an emoji is one token, with its skin tone, its joined parts, or both letters of a flag;
 - a combining or invisible character belongs to the character before it.

@@ -17,8 +17,9 @@ learn.live(result)
 lesson.misconception(
     "it has read a lot of English.",
     "after 2,500 steps of 32 it has read 80,000 sentences filled into templates, over word vectors "
-    "that were there before. The words cat, mat, sat and eating never occur in them: it finds "
-    "“cat” because the vector of “cat” is like those of the animals it has seen.",
+    "that were there before (GloVe's, tuned on such sentences). The words cat, mat, sat and eating "
+    "never occur in them: it finds “cat” because the vector of “cat” is like those of the animals "
+    "it has seen.",
 )
 lesson.symbols(
     r"\begin{gathered}\mathcal L=\sum_i c_i\,(\ell_i+3\,(1-w_{i\to t_i}))\\"

@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 from attention import embeddings
 from attention.embeddings import (
     DATA,
+    Tuning,
     one_hot_embeddings,
     random_embeddings,
+    reduce_width,
     uploaded_embeddings,
     vocabulary,
     word_components,
@@ -110,13 +112,27 @@ def test_other_widths_are_refused(d_model):
         word_embeddings(SENTENCE, d_model)
 
 
+def test_a_tuning_moves_the_words_it_names_and_no_other():
+    rows = np.array([vocabulary()[word] for word in ("the", "dog")])
+    tuning = Tuning(rows, np.array([[1.0, 0], [2, -1]], np.float32), np.eye(2, 50, dtype="f4"))
+    tokens = tokenize("the dog cat zorple the")
+    difference = word_embeddings(tokens, tuning=tuning).X - word_embeddings(tokens).X
+    expected = np.zeros((5, 50))
+    expected[:, :2] = [[1, 0], [2, -1], [0, 0], [0, 0], [1, 0]]
+    np.testing.assert_allclose(difference, expected, atol=1e-6)
+    # A narrower embedding is cut from the moved vectors.
+    narrow = word_embeddings(tokens, 8, tuning).X
+    whole = reduce_width(word_embeddings(tokens, tuning=tuning).X, 8)
+    np.testing.assert_allclose(narrow, whole, atol=1e-6)
+
+
 # The shipped files
 
 
-def test_the_vocabulary_is_24_405_words_in_look_up_form():
+def test_the_vocabulary_is_28_566_words_in_look_up_form():
     words = vocabulary()
-    assert len(words) == len(word_vectors()) == 24_405
-    assert list(words.values()) == list(range(24_405))
+    assert len(words) == len(word_vectors()) == 28_566
+    assert list(words.values()) == list(range(28_566))
     assert list(words)[:5] == ["the", ",", ".", "of", "to"]
     everyday = (DATA / "everyday.txt").read_text("utf-8").split()
     assert list(words)[20_000:] == everyday

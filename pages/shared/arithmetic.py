@@ -12,6 +12,7 @@ from decimal import Decimal
 
 import numpy as np
 
+from attention.embeddings import word_embeddings
 from attention.forward import ForwardPass
 from attention.scenario import VECTOR_STAGES
 from pages.shared.wording import number
@@ -190,19 +191,29 @@ def output(result: ForwardPass, query: int, column: int) -> Sum:
 def vector_cell(result: ForwardPass, stage: str, row: int, column: int) -> Sum:
     """The cell of an embedding, Q, K, V or output.
 
-    For Q, K and V the dot product of x with a column of W; for an embedding the word's vector plus
-    the position's, each times 1.
+    For Q, K and V the dot product of x with a column of W; for an embedding its parts, each times 1
+    (`embedding_parts`).
     """
     if stage == "output":
         return output(result, row, column)
     if stage == "embeddings":
-        parts = [result.embeddings[row, column]]
-        if result.positions is not None:
-            parts.append(result.positions[row, column])
+        parts = list(embedding_parts(result, row, column).values())
         return sum_of_products(np.array(parts), np.ones(len(parts)), result.X[row, column])
     W = getattr(result.projections, f"W_{stage.lower()}")
     cell = _head(getattr(result.attention, stage))[row, column]
     return sum_of_products(result.X[row], W[:, column], cell)
+
+
+def embedding_parts(result: ForwardPass, row: int, column: int) -> dict[str, float]:
+    """What one cell of X is made of: "word", "training" where it moved the word, "position"."""
+    parts = {"word": result.embeddings[row, column]}
+    if result.scenario.embedding == "tuned":
+        own = word_embeddings(result.tokens, result.scenario.d_model).X[row, column]
+        if parts["word"] != own:
+            parts = {"word": own, "training": parts["word"] - own}
+    if result.positions is not None:
+        parts["position"] = result.positions[row, column]
+    return parts
 
 
 def opened(result: ForwardPass) -> tuple[str, int] | None:

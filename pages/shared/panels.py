@@ -274,7 +274,7 @@ def _vector_section(result: ForwardPass, stage: str, row: int, column: int) -> N
     total = arithmetic.vector_cell(result, stage, row, column)
     word = explain.quoted(result, row)
     if stage == "embeddings":
-        _embedding_section(result, total, word, column)
+        _embedding_section(result, total, row, column)
         return
     hue = {"Q": "violet", "K": "green", "V": "orange"}[stage]
     letter = stage.lower()
@@ -297,15 +297,22 @@ def _side(result: ForwardPass) -> str:
     return "row" if result.scenario.convention == "columns" else "column"
 
 
-def _embedding_section(result: ForwardPass, total, word: str, column: int) -> None:
+def _embedding_section(result: ForwardPass, total, row: int, column: int) -> None:
+    word = explain.quoted(result, row)
     left, right = st.columns([4, 1])
     with right:
         _close_button()
     with left:
         st.markdown(f"**x {word}, {_side(result)} {column} = {total.result}**")
-        parts = [f"{total.terms[0].product} (the word’s vector)"]
-        if len(total.terms) > 1:
-            parts.append(f"{total.terms[1].product} (its position, {_position(result, column)})")
+        names = {
+            "word": "the word’s vector",
+            "training": "what training added",
+            "position": f"its position, {_position(result, column)}",
+        }
+        kinds = arithmetic.embedding_parts(result, row, column)
+        parts = [
+            f"{term.product} ({names[kind]})" for kind, term in zip(kinds, total.terms, strict=True)
+        ]
         rounded = "" if total.exact == total.result else f" → {total.result}"
         st.markdown(f"{' + '.join(parts)} = {total.exact}{rounded}")
 

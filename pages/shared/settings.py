@@ -21,6 +21,7 @@ from pages.shared.frame import bound, change, reset, scenario, share_link
 
 WIDEST = 64  # what the page offers; an uploaded head may be wider
 EMBEDDING_NAMES = {
+    "tuned": "Word vectors, tuned by training",
     "words": "Word vectors (GloVe)",
     "random": "Random, one vector for each word",
     "one-hot": "One-hot",
@@ -102,7 +103,9 @@ def embedding_controls(suffix: str = "") -> None:
         kinds,
         format_func=EMBEDDING_NAMES.__getitem__,
         disabled="embedding" in fixed,
-        help=_why(fixed, "embedding"),
+        help=_why(fixed, "embedding")
+        or "Tuned: GloVe's word vectors, moved a little by the training that made the learned "
+        "heads. Words that were kept out of it, cat and mat among them, have GloVe's own numbers.",
         **bound("embedding", suffix=suffix),
     )
     st.segmented_control(

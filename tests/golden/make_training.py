@@ -27,7 +27,7 @@ shapes = {"W_q": (D, D_K), "W_k": (D, D_K), "W_v": (D, D_K), "W_o": (D_K, D)}
 weights = {name: rng.normal(size=shape) for name, shape in shapes.items()}
 
 W = {name: torch.tensor(value, requires_grad=True) for name, value in weights.items()}
-X, C = torch.tensor(arrays["X"]), torch.tensor(arrays["candidates"])
+X, C = torch.tensor(arrays["X"], requires_grad=True), torch.tensor(arrays["candidates"])
 mask = torch.tensor(real)[:, None, :]
 scaled = (X @ W["W_q"]) @ (X @ W["W_k"]).transpose(1, 2) / D_K**0.5
 A = torch.softmax(scaled.masked_fill(~mask, -torch.inf), -1)
@@ -44,6 +44,7 @@ np.savez(
     **arrays,
     **weights,
     **{f"d_{name}": tensor.grad.numpy() for name, tensor in W.items()},
+    d_X=X.grad.numpy(),
     loss=loss.item(),
     looking=LOOKING,
     versions=f"torch {torch.__version__}, numpy {np.__version__}",

@@ -11,7 +11,7 @@ from attention.forward import ForwardPass, embed, position_vectors
 from attention.functions import softmax
 from attention.masks import causal_mask, padding_mask, sliding_window_mask
 from attention.multi_head import multi_head_attention
-from attention.scenario import Scenario, selection
+from attention.scenario import OF_WORDS, Scenario, selection
 from attention.text import Tokens
 from pages.shared import explain, figures, lesson, stages
 from pages.shared.colours import Palette
@@ -421,7 +421,7 @@ def another(result: ForwardPass, place: int) -> tuple[str | None, np.ndarray]:
 
     One-hot and uploaded vectors know no other word; there the vector is turned round.
     """
-    if result.scenario.embedding not in ("words", "random"):
+    if result.scenario.embedding not in (*OF_WORDS, "random"):
         return None, -result.embeddings[place]
     word = "cat" if result.tokens.words[place] == "dog" else "dog"
     return word, embed(Tokens((word,), (word,)), result.scenario).X[0]

@@ -30,11 +30,13 @@ NAMES = (
 )
 ARTICLES = ("the", "a", "an")
 FEW = 12  # words that a guess offers; of a longer sentence only some
+LEARNED_VECTORS = (
+    "They were learned from much text (GloVe), so that words which are used alike have similar "
+    "numbers"
+)
 VECTORS = {
-    "words": (
-        "They were learned from much text (GloVe), so that words which are used alike have "
-        "similar numbers."
-    ),
+    "tuned": LEARNED_VECTORS + ", and then moved a little by the training of this head.",
+    "words": LEARNED_VECTORS + ".",
     "random": "Here they are random, so they know nothing about any word.",
     "one-hot": "Here that is a single 1, in a column that belongs to this word alone.",
     "uploaded": "Here they are the ones you uploaded.",
