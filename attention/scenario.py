@@ -678,6 +678,8 @@ def from_link(params: Mapping[str, str]) -> tuple[Scenario, tuple[str, ...]]:
             f"The link was made by version {values['version']} of the numbers; this is version "
             f"{NUMBERS_VERSION}, so some numbers may differ."
         )
+    if values.get("version") == 1 and values.get("matrices") not in (None, *PRESETS):
+        values.setdefault("embedding", "words")  # which were the default then
     values["version"] = NUMBERS_VERSION
     try:
         given = Scenario(**values)

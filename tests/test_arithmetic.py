@@ -12,6 +12,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from attention.embeddings import word_embeddings
 from attention.forward import forward
 from attention.functions import softmax
 from attention.scenario import Edit, Matrix, Scenario
@@ -335,7 +336,8 @@ def test_every_stage_opens_into_numbers_that_give_the_cell(scenario):
 def test_an_embedding_is_its_word_plus_its_position(positions):
     result = forward(Scenario(matrices="random", positions=positions))
     total = vector_cell(result, "embeddings", 3, 7)
-    parts = [result.embeddings[3, 7]]
+    own = word_embeddings(result.tokens).X[3, 7]
+    parts = [own, result.embeddings[3, 7] - own]  # the word "on" was moved by training
     parts += [] if positions == "none" else [result.positions[3, 7]]
     assert len(total.terms) == len(parts)
     for term, part in zip(total.terms, parts, strict=True):
@@ -343,6 +345,9 @@ def test_an_embedding_is_its_word_plus_its_position(positions):
         assert term.right == "1.000"
     assert sum(read(term.product) for term in total.terms) == read(total.exact)
     assert is_printed_as(result.X[3, 7], total.result, slack=1e-6)
+    names = ["word", "training"] + ["position"] * (positions != "none")
+    assert list(arithmetic.embedding_parts(result, 3, 7)) == names
+    assert "training" not in arithmetic.embedding_parts(result, 1, 7)  # "cat" never was
 
 
 def test_vector_cell_of_the_output_is_the_weighted_sum():

@@ -98,7 +98,7 @@ def test_links_are_read_before_the_first_run_and_reach_the_widgets():
     assert app.selectbox(key="distribution").value == "uniform"
     assert (app.selectbox(key="query").value, app.selectbox(key="key").value) == (1, 2)
     assert app.radio(key="matrices").value == "random"
-    assert link(app) == params | {"version": "1"}
+    assert link(app) == params | {"version": "2"}
     check_charts(app)
 
 
@@ -212,7 +212,7 @@ def test_every_page_opens_with_a_link_and_keeps_it(page):
     params = SMALL | {"sentence": "The bird <b>sings</b>. It is small.", "causal": "1", "seed": "3"}
     app = open_app(params, page=page)
     assert scenario(app) == from_link(params)[0]
-    assert link(app) == params | {"version": "1"}
+    assert link(app) == params | {"version": "2"}
     assert texts(app)
 
 

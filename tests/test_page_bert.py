@@ -571,7 +571,7 @@ def test_a_link_restores_everything():
     link = {"layer": "2", "head": "3", "specials": "hidden", "by_word": "1", "looking": "2~5"}
     link |= {"looked_at": "4", "masked": "2~3", "component": "9", "link_share": "0.4"}
     first, second = open_page(**link), open_page(**link)
-    assert dict(first.query_params.items()) == link | {"version": "1"}
+    assert dict(first.query_params.items()) == link | {"version": "2"}
     assert charts(first) == charts(second)
     assert "number 9 = " in said(first)
 

@@ -205,9 +205,9 @@ def test_the_whole_sheet_stands_on_one_page_with_solutions_when_asked():
 
 def test_the_link_of_the_sheet_holds_the_sheet_alone():
     app = open_page(sheet="8", exercise="20", sentence="mine", seed="5")
-    assert app.code[0].value.partition("?")[2] == "sheet=8&version=1"
-    paper = practice._as_bytes(8, False, "https://example.org/practice?sheet=8&version=1").decode()
-    assert "sheet=8&version=1" in unescape(paper) and "Add up" not in paper
+    assert app.code[0].value.partition("?")[2] == "sheet=8&version=2"
+    paper = practice._as_bytes(8, False, "https://example.org/practice?sheet=8&version=2").decode()
+    assert "sheet=8&version=2" in unescape(paper) and "Add up" not in paper
     assert "Add up" in practice._as_bytes(8, True, "").decode()
 
 
@@ -254,7 +254,7 @@ def test_givens_are_coloured_as_everywhere():
 
 @pytest.mark.browser
 def test_answers_help_and_the_file_in_a_browser(server, page, tmp_path):
-    page.goto(f"{server}/practice?sheet=7&exercise=30&version=1")
+    page.goto(f"{server}/practice?sheet=7&exercise=30&version=2")
     page.wait_for_selector(".st-key-share_sheet", timeout=60_000)
     settle(page)
     pick, blank = exercise(7, 30).blanks
@@ -280,8 +280,8 @@ def test_answers_help_and_the_file_in_a_browser(server, page, tmp_path):
     download.value.save_as(tmp_path / "sheet.html")
     assert download.value.suggested_filename == "attention-exercises-7.html"
     text = (tmp_path / "sheet.html").read_text(encoding="utf-8")
-    assert text == practice.paper(7, solutions=False, link=f"{server}/practice?sheet=7&version=1")
-    page.goto(f"{server}/practice?sheet=7&exercise=0&version=1")
+    assert text == practice.paper(7, solutions=False, link=f"{server}/practice?sheet=7&version=2")
+    page.goto(f"{server}/practice?sheet=7&exercise=0&version=2")
     page.wait_for_selector(".st-key-paper_30", timeout=60_000)
     settle(page)
     page.locator(".st-key-paper_1 .katex").first.wait_for()

@@ -224,7 +224,7 @@ def test_the_page_shows_what_the_choice_makes(sharing):
 
 
 def test_the_choice_changes_the_page():
-    app = answer(open_page(matrices="random"))
+    app = answer(open_page(matrices="random", embedding="words"))
     before = drawn(app)
     assert "differ by up to **35.55**" in said(app)
     app.get("button_group")[0].set_value("swapped").run()
@@ -239,9 +239,9 @@ def test_the_choice_changes_the_page():
 
 
 def test_the_maps_wait_for_the_prediction():
-    app = open_page(matrices="random")
+    app = open_page(matrices="random", embedding="words")
     assert set(drawn(app)) == {"Q", "K", "V"}
-    right = qkv.question(forward(Scenario(matrices="random")), *(7, 9))[2]
+    right = qkv.question(forward(Scenario(matrices="random", embedding="words")), *(7, 9))[2]
     assert "**Right.**" in said(answer(app, right))
     assert set(drawn(app)) == {"Q", "K", "V", "scores", "mirror", "weights"}
 

@@ -494,8 +494,8 @@ def test_an_opened_embedding_adds_up(positions):
     app = open_app(SMALL | {"cell": "embeddings.1", "query": "3", "positions": positions})
     text = arithmetic_of(app)
     result = re.search(rf"column 1 = ({NUMBER})\*\*", text)[1]
-    parts = re.findall(rf"({NUMBER}) \((?:the word|its position)", text)
-    assert len(parts) == (2 if positions == "sinusoidal" else 1)
+    parts = re.findall(rf"({NUMBER}) \((?:the word|what training|its position)", text)
+    assert len(parts) == (3 if positions == "sinusoidal" else 2)
     stated = re.findall(rf"\) = ({NUMBER})", text)[-1]
     assert sum(map(printed, parts)) == printed(stated)
     assert abs(printed(stated) - printed(result)) <= Decimal("0.005")

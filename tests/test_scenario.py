@@ -392,21 +392,21 @@ def test_a_link_restores_the_scenario(scenario):
 @pytest.mark.parametrize(
     ("scenario", "link"),
     [
-        (Scenario(sentence=""), "sentence=&version=1"),
-        (Scenario(matrices="random", d_k=8), "matrices=random&d_k=8&version=1"),
-        (Scenario(matrices="random", seed_q=0), "matrices=random&seed_q=0&version=1"),
-        (Scenario(spread=2.0), "spread=2&version=1"),
-        (Scenario(spread=0.1 + 0.2), "spread=0.30000000000000004&version=1"),
-        (Scenario(scaling=False, causal=True), "scaling=0&causal=1&version=1"),
-        (Scenario(query=0, key=-1), "query=0&key=-1&version=1"),
-        (Scenario(edits=(Edit("W_q", 0, 2, 1.5),)), "edits=W_q.0.2.1.5&version=1"),
+        (Scenario(sentence=""), "sentence=&version=2"),
+        (Scenario(matrices="random", d_k=8), "matrices=random&d_k=8&version=2"),
+        (Scenario(matrices="random", seed_q=0), "matrices=random&seed_q=0&version=2"),
+        (Scenario(spread=2.0), "spread=2&version=2"),
+        (Scenario(spread=0.1 + 0.2), "spread=0.30000000000000004&version=2"),
+        (Scenario(scaling=False, causal=True), "scaling=0&causal=1&version=2"),
+        (Scenario(query=0, key=-1), "query=0&key=-1&version=2"),
+        (Scenario(edits=(Edit("W_q", 0, 2, 1.5),)), "edits=W_q.0.2.1.5&version=2"),
         (
             Scenario(edits=(Edit("W_q", 0, 2, 0.1), Edit("W_v", 3, 1, -1e-5))),
-            "edits=W_q.0.2.0.1~W_v.3.1.-1e-05&version=1",
+            "edits=W_q.0.2.0.1~W_v.3.1.-1e-05&version=2",
         ),
-        (Scenario(hide=("settings", "share")), "hide=settings.share&version=1"),
-        (Scenario(cell="Q.3"), "cell=Q.3&version=1"),
-        (Scenario(convention="columns"), "convention=columns&version=1"),
+        (Scenario(hide=("settings", "share")), "hide=settings.share&version=2"),
+        (Scenario(cell="Q.3"), "cell=Q.3&version=2"),
+        (Scenario(convention="columns"), "convention=columns&version=2"),
     ],
 )
 def test_links_are_readable_and_keep_their_meaning_for_years(scenario, link):
@@ -582,7 +582,7 @@ def test_contradictions_are_settled_and_said():
     scenario, notes = from_link({"matrices": "identity", "d_model": "64"})
     assert (scenario.d_model, scenario.d_k) == (50, 50) and "d_model=64" in notes[0]
     scenario, notes = from_link({"embedding": "uploaded"})
-    assert scenario.embedding == "words" and "embedding" in notes[0]
+    assert scenario.embedding == "tuned" and "embedding" in notes[0]
 
 
 def test_uploads_that_disagree_are_ignored_together():
@@ -596,10 +596,20 @@ def test_uploads_that_disagree_are_ignored_together():
 
 
 def test_a_link_of_another_version_is_read_and_says_so():
-    scenario, (note,) = from_link({"matrices": "random", "seed": "5", "version": "2"})
+    scenario, (note,) = from_link({"matrices": "random", "seed": "5", "version": "3"})
     assert scenario == Scenario(matrices="random", seed=5)
-    assert "version 2" in note and "may differ" in note
-    assert scenario.version == NUMBERS_VERSION == 1
+    assert "version 3" in note and "may differ" in note
+    assert scenario.version == NUMBERS_VERSION == 2
+
+
+def test_links_of_version_1_keep_the_vectors_they_had():
+    scenario, (note,) = from_link({"matrices": "random", "seed": "5", "version": "1"})
+    assert scenario == Scenario(matrices="random", seed=5, embedding="words")
+    assert "version 1" in note
+    scenario, _ = from_link({"matrices": "random", "embedding": "one-hot", "version": "1"})
+    assert scenario.embedding == "one-hot"
+    scenario, (note,) = from_link({"sentence": "a b", "version": "1"})
+    assert scenario == Scenario(sentence="a b") and "version 1" in note
 
 
 values = st.one_of(

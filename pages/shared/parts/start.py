@@ -159,10 +159,19 @@ def _positions(result: ForwardPass, at: Pair) -> None:
                 "Now the same word at two places has two vectors."
             )
             total = arithmetic.vector_cell(result, "embeddings", at.query, 0)
-            word, wave = (term.product for term in total.terms)
+            names = {
+                "word": "the word",
+                "training": "the training of its vector",
+                "position": f"place {at.query + 1}",
+            }
+            kinds = arithmetic.embedding_parts(result, at.query, 0)
+            parts_of_sum = " + ".join(
+                f"{term.product} from {names[kind]}"
+                for kind, term in zip(kinds, total.terms, strict=True)
+            )
             st.markdown(
-                f"{explain.quoted(result, at.query)}, first column: {word} from the word + {wave} "
-                f"from place {at.query + 1} = **{total.exact}**"
+                f"{explain.quoted(result, at.query)}, first column: {parts_of_sum} = "
+                f"**{total.exact}**"
             )
     with right:
         limit = _limit(*parts.values())
