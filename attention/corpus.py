@@ -15,6 +15,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from types import MappingProxyType
 
 import numpy as np
@@ -220,9 +221,9 @@ def is_held_out(noun: str) -> bool:
 
 
 @cache
-def word_lists() -> Mapping[str, tuple[str, ...]]:
-    """Read `presets/word-lists.txt`: under each [name] its words, those of the training and not."""
-    lines = (PRESETS / "word-lists.txt").read_text(encoding="utf-8").splitlines()
+def read_lists(path: Path) -> Mapping[str, tuple[str, ...]]:
+    """Read a file with words under each [name], and lines that begin with # left out."""
+    lines = path.read_text(encoding="utf-8").splitlines()
     lists: dict[str, list[str]] = {}
     words: list[str] = []
     for line in lines:
@@ -231,6 +232,11 @@ def word_lists() -> Mapping[str, tuple[str, ...]]:
         elif not line.startswith("#"):
             words += line.split()
     return MappingProxyType({name: tuple(words) for name, words in lists.items()})
+
+
+def word_lists() -> Mapping[str, tuple[str, ...]]:
+    """Return the words of the sentences by kind, those of the training and those kept out."""
+    return read_lists(PRESETS / "word-lists.txt")
 
 
 @cache

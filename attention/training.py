@@ -167,22 +167,22 @@ def loss_and_gradients(
     d_scaled = A * (d_A - np.sum(A * d_A, -1, keepdims=True)) * scale
     d_Q, d_K, d_V = d_scaled @ K, d_scaled.swapaxes(-1, -2) @ Q, A.swapaxes(-1, -2) @ d_H
     gradients = {
-        "W_q": _outer(X, d_Q),
-        "W_k": _outer(X, d_K),
-        "W_v": _outer(X, d_V),
-        "W_o": _outer(H, d_Y),
+        "W_q": outer(X, d_Q),
+        "W_k": outer(X, d_K),
+        "W_v": outer(X, d_V),
+        "W_o": outer(H, d_Y),
     }
     if vectors:
         gradients["X"] = d_Q @ W["W_q"].T + d_K @ W["W_k"].T + d_V @ W["W_v"].T
     return loss, gradients
 
 
-def _outer(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+def outer(left: np.ndarray, right: np.ndarray) -> np.ndarray:
     """Sum leftᵢᵀ rightᵢ over every token of every sentence."""
     return left.reshape(-1, left.shape[-1]).T @ right.reshape(-1, right.shape[-1])
 
 
-class _Adam:
+class Adam:
     """Adam (Kingma and Ba 2015) with decoupled decay (Loshchilov and Hutter 2019).
 
     `step` changes `values` in place. The rate climbs for 50 steps and follows a cosine down to 0.
@@ -224,7 +224,7 @@ class Trainer:
         self._flat = np.concatenate(start).astype(np.float32)  # all weights in one row, for Adam
         self._W = self._matrices()
         c = self.config
-        self._adam = _Adam(self._flat, c.learning_rate, c.weight_decay, c.steps)
+        self._adam = Adam(self._flat, c.learning_rate, c.weight_decay, c.steps)
         self._noise = (self._rng.standard_normal(1 << 18) * self.config.noise).astype(np.float32)
         self._words = _WordTable(tuning or load_tuning())
         self._waiting: list[list[Example]] = []
@@ -372,8 +372,8 @@ class VectorTuner(Trainer):
         self._steps = np.zeros((len(words), RANK), np.float32)
         self._directions = (directions * D_MODEL**-0.5).astype(np.float32)
         c = self.config
-        self._adam_steps = _Adam(self._steps, STEPS_RATE, STEPS_DECAY, c.steps)
-        self._adam_directions = _Adam(self._directions, DIRECTIONS_RATE, DIRECTIONS_DECAY, c.steps)
+        self._adam_steps = Adam(self._steps, STEPS_RATE, STEPS_DECAY, c.steps)
+        self._adam_directions = Adam(self._directions, DIRECTIONS_RATE, DIRECTIONS_DECAY, c.steps)
 
     @property
     def tuning(self) -> Tuning:

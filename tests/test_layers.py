@@ -28,6 +28,7 @@ ORDER = """
     cache_size
     corpus
     training
+    two_layers
     files
     hub
     checkpoints
