@@ -1,4 +1,4 @@
-"""Two layers of attention, trained on what one cannot do: "tired" means the animal, "wide" the road.
+"""Two layers of attention, trained on what one cannot do: "tired" means the animal, "wide" a road.
 
 Layer 1 lets every word look at the others and adds what it found to the word's vector; layer 2
 makes its queries and keys from that. So the adjective can reach the pronoun before that looks for

@@ -1,6 +1,7 @@
 """Where it fails: sentences that this head cannot get right, and why; and the post's own row."""
 
 from attention.dot_product import scaled_dot_product_attention
+from attention.two_layers import two_layer_attention
 from pages.shared import frame, lesson
 from pages.shared.parts import fails
 
@@ -26,7 +27,7 @@ lesson.symbols(
         "w": "weights; the words around change none of these three vectors",
     },
 )
-lesson.code(scaled_dot_product_attention)
+lesson.code(scaled_dot_product_attention, two_layer_attention)
 lesson.sources(
     "the pairs: Winograd 1972; [Levesque, Davis & Morgenstern 2012]"
     "(https://cdn.aaai.org/ocs/4492/4492-21843-1-PB.pdf)",

@@ -6,9 +6,13 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from attention.embeddings import word_embeddings
 from attention.forward import forward
 from attention.scenario import Scenario
+from attention.text import tokenize
+from attention.two_layers import shipped_shares
 from pages.shared.parts import fails
+from pages.shared.wording import number, portion
 
 ROOT = Path(__file__).parents[1]
 
@@ -45,3 +49,24 @@ def test_the_page_opens_and_the_prediction_is_judged():
     assert "2.73" in text and "Predict first" in text
     table = app.table[0].value
     assert list(table["in the post"]) == [".01", ".87", ".52", ".03", ".32", ".98", "2.73"]
+
+
+def test_two_layers_stand_below_the_answer():
+    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60).run()
+    app.switch_page("pages/fails.py").run()
+    app.run()
+    assert "second layer" not in " ".join(element.value for element in app.markdown)
+    app.get("button_group")[0].set_value("the same").run()
+    assert not app.exception
+    text = " ".join(element.value for element in app.markdown)
+    assert "A second layer turns" in text
+    pair = fails.PAIRS[0]
+    for ending, noun in zip(pair.endings, pair.nouns, strict=True):
+        tokens, first, second = fails.two_rows(pair.sentence.format(ending), "it")
+        assert tokens.words[first.argmax()] == ending and tokens.words[second.argmax()] == noun
+        assert f"Layer 2: it means “{noun}”: **{portion(second.max())}**, right." in text
+    shares = shipped_shares()
+    for share in (shares["animal and place"][2], *shares["content and container"][::2]):
+        assert f"{share:.0%}" in text
+    large, small = word_embeddings(tokenize("large small")).X
+    assert f"cosine of {number(fails.cosine(large, small))}" in text

@@ -5,11 +5,13 @@ import zlib
 import numpy as np
 import streamlit as st
 
+from attention.embeddings import word_embeddings
 from attention.exercises import POST_ROW
 from attention.forward import ForwardPass, forward
 from attention.scenario import Scenario
-from attention.text import DEFAULT_SENTENCE
+from attention.text import DEFAULT_SENTENCE, Tokens, tokenize
 from attention.training import PAIRS, Pair
+from attention.two_layers import inputs, load_two_layers, shipped_shares, two_layer_attention
 from pages.shared import arithmetic, figures, lesson, stages
 from pages.shared.wording import number, portion
 
@@ -70,12 +72,59 @@ def pairs() -> None:
         for column, word, noun in zip(st.columns(2), pair.endings, pair.nouns, strict=True):
             with column:
                 _row(pair.sentence.format(word), pair.pronoun, noun)
-    st.markdown(
-        f"A second layer could do it: there “{a}” and “{b}” have already looked at “{first}”. No "
-        "such model was trained for this page, so it makes no claim that one would get adjectives "
-        "right that it never saw. BERT has many layers; see what its heads do with the sentence."
-    )
+    _two_layers()
     lesson.see("bert", "The sentence in BERT →", sentence=PAIRS[0].sentence.format(first))
+
+
+def _two_layers() -> None:
+    """The same sentences through a model of two layers, and where that fails in turn."""
+    st.markdown("**A second layer turns**")
+    places, sizes = ([f"{share:.0%}" for share in row] for row in shipped_shares().values())
+    st.markdown(
+        "This model has two layers. In the first, “it” looks at the adjective and takes it in; in "
+        "the second, it looks for a noun that goes with what it took in. It was trained on such "
+        f"pairs without “{PAIRS[0].endings[0]}”, “{PAIRS[0].endings[1]}”, “animal” and “street”. "
+        f"Of 500 pairs with adjectives and nouns that it never saw, {places[2]} come out right "
+        "both times; looking always at the same noun gives 0%."
+    )
+    _turning(PAIRS[0])
+    likeness = cosine(*word_embeddings(tokenize("large small")).X)
+    st.markdown(
+        f"With sizes it fails in turn: {sizes[0]} of the pairs it was trained on, but {sizes[2]} "
+        "of those with new words. Its word vectors come from what stands near a word, and “large” "
+        f"and “small” stand in the same places: their vectors have a cosine of {number(likeness)}, "
+        "so it can only learn such words one by one."
+    )
+    _turning(PAIRS[1])
+
+
+def cosine(a: np.ndarray, b: np.ndarray) -> float:
+    """The cosine of the angle between two vectors (D,)."""
+    return float(a @ b / (np.linalg.norm(a) * np.linalg.norm(b)))
+
+
+def two_rows(sentence: str, pronoun: str) -> tuple[Tokens, np.ndarray, np.ndarray]:
+    """The tokens, and the pronoun's weights (T,) in the first layer and in the second."""
+    tokens = tokenize(sentence)
+    first, second = two_layer_attention(inputs(tokens.words), load_two_layers())
+    at = tokens.words.index(pronoun)
+    return tokens, first[at], second[at]
+
+
+def _turning(pair: Pair) -> None:
+    for column, ending, noun in zip(st.columns(2), pair.endings, pair.nouns, strict=True):
+        sentence = pair.sentence.format(ending)
+        tokens, first, second = two_rows(sentence, pair.pronoun)
+        key, adjective = tokens.words.index(noun), tokens.words.index(ending)
+        top = int(second.argmax())
+        verdict = "right" if top == key else f"wrong: most goes to “{tokens.texts[top]}”"
+        with column:
+            st.markdown(f":small[{sentence}]")
+            st.markdown(
+                f":small[Layer 1: “{pair.pronoun}” gives “{ending}” {portion(first[adjective])}. "
+                f"Layer 2: it means “{noun}”: **{portion(second[key])}**, {verdict}.]"
+            )
+            _bars("two_layers", sentence, second, tokens.texts, key)
 
 
 def _change(before: float, after: float) -> str:
@@ -115,16 +164,19 @@ def _row(sentence: str, pronoun: str, meant: str, remark: str = "", clear: bool 
     if clear:
         said = f"“{pronoun}” means “{meant}”: **{portion(row[key])}**, {verdict}."
     st.markdown(f":small[{said} :gray[{remark}]]")
-    name = f"fails_{zlib.crc32(sentence.encode()):08x}"
+    _bars("fails", sentence, row, result.tokens.texts, key)
+
+
+def _bars(kind: str, sentence: str, row: np.ndarray, texts: tuple[str, ...], key: int) -> None:
+    """One row of weights, the bar of the word that is meant marked."""
+    name = f"{kind}_{zlib.crc32(sentence.encode()):08x}"
     with st.container(key=name):
         st.plotly_chart(
-            figures.bars(
-                row, stages.palette(), texts=result.tokens.texts, chosen=key, height=120, scale=1.0
-            ),
+            figures.bars(row, stages.palette(), texts=texts, chosen=key, height=120, scale=1.0),
             key=f"{name}_chart",
             theme=None,
             config=figures.CONFIG,
-            alt=f"{sentence} “{pronoun}” gives “{meant}” {portion(row[key])}.",
+            alt=f"{sentence} The pronoun gives “{texts[key]}” {portion(row[key])}.",
         )
 
 
