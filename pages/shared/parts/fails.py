@@ -79,21 +79,22 @@ def pairs() -> None:
 def _two_layers() -> None:
     """The same sentences through a model of two layers, and where that fails in turn."""
     st.markdown("**A second layer turns**")
-    places, sizes = ([f"{share:.0%}" for share in row] for row in shipped_shares().values())
+    places, sizes = shipped_shares().values()
     st.markdown(
         "This model has two layers. In the first, “it” looks at the adjective and takes it in; in "
         "the second, it looks for a noun that goes with what it took in. It was trained on such "
         f"pairs without “{PAIRS[0].endings[0]}”, “{PAIRS[0].endings[1]}”, “animal” and “street”. "
-        f"Of 500 pairs with adjectives and nouns that it never saw, {places[2]} come out right "
+        f"Of 500 pairs with adjectives and nouns that it never saw, {places[2]:.0%} come out right "
         "both times; looking always at the same noun gives 0%."
     )
     _turning(PAIRS[0])
     likeness = cosine(*word_embeddings(tokenize("large small")).X)
     st.markdown(
-        f"With sizes it fails in turn: {sizes[0]} of the pairs it was trained on, but {sizes[2]} "
-        "of those with new words. Its word vectors come from what stands near a word, and “large” "
-        f"and “small” stand in the same places: their vectors have a cosine of {number(likeness)}, "
-        "so it can only learn such words one by one."
+        f"With sizes it fails in turn: {sizes[0]:.1%} of pairs of the words it was trained on, but "
+        f"{sizes[2]:.0%} of those with new words, and “{PAIRS[1].endings[0]}” and "
+        f"“{PAIRS[1].endings[1]}” are new to it. Its word vectors come from what stands near a "
+        "word, and “large” and “small” stand in the same places: their vectors have a cosine of "
+        f"{number(likeness)}, so it can only learn such words one by one."
     )
     _turning(PAIRS[1])
 

@@ -35,7 +35,7 @@ LEARNED_VECTORS = (
     "numbers"
 )
 VECTORS = {
-    "tuned": LEARNED_VECTORS + ", and then moved a little by the training of this head.",
+    "tuned": LEARNED_VECTORS + ", and then moved a little by training on sentences with pronouns.",
     "words": LEARNED_VECTORS + ".",
     "random": "Here they are random, so they know nothing about any word.",
     "one-hot": "Here that is a single 1, in a column that belongs to this word alone.",
