@@ -130,14 +130,9 @@ def batch_of(pairs: Sequence[Pair]) -> Batch:
     for i, sentence in enumerate(words):
         X[i, : len(sentence)] = inputs(sentence)
         real[i, : len(sentence)] = True
-    at = [sentence.index(p.pronoun) for p, sentence in _of_pairs(pairs, words)]
-    nouns = [noun for p in pairs for noun in p.nouns]
-    target = [sentence.index(noun) for sentence, noun in zip(words, nouns, strict=True)]
-    return Batch(X, real, np.array(at), np.array(target))
-
-
-def _of_pairs(pairs: Sequence[Pair], words: Sequence) -> list[tuple[Pair, Sequence[str]]]:
-    return [(pairs[i // 2], sentence) for i, sentence in enumerate(words)]
+    meant = [(p.pronoun, noun) for p in pairs for noun in p.nouns]
+    at = [(s.index(it), s.index(noun)) for s, (it, noun) in zip(words, meant, strict=True)]
+    return Batch(X, real, *np.array(at).T)
 
 
 def inputs(words: Sequence[str]) -> np.ndarray:
