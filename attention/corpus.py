@@ -12,7 +12,7 @@ well-known nouns of Winograd's sentences (Levesque et al. 2012), with their othe
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -216,8 +216,13 @@ HELD_OUT_TEMPLATES = _templates("""
 @cache
 def is_held_out(noun: str) -> bool:
     """Return whether a noun or name is kept out of training: forced, or a fifth by its digest."""
-    digest = hashlib.blake2b(noun.encode("utf-8"), digest_size=4).digest()
-    return noun in NEVER_TRAINED or int.from_bytes(digest, "little") % 5 == 0
+    return noun in NEVER_TRAINED or one_in(5, noun)
+
+
+def one_in(n: int, word: str) -> bool:
+    """Return whether a word is one of the n-th part that its digest picks out."""
+    digest = hashlib.blake2b(word.encode("utf-8"), digest_size=4).digest()
+    return int.from_bytes(digest, "little") % n == 0
 
 
 @cache
@@ -273,7 +278,7 @@ def draw_example(rng: np.random.RandomState, *, held_out: bool = False) -> Examp
     """Draw one labelled sentence; with `held_out`, templates and nouns are those never trained."""
     templates = HELD_OUT_TEMPLATES if held_out else TRAINING_TEMPLATES
     while True:
-        slots, text = _parse(_pick(rng, templates))
+        slots, text = _parse(pick(rng, templates))
         writer = _Writer(rng, slots, held_out)
         writer.write(text)
         if writer.is_clear():
@@ -291,7 +296,8 @@ def _parse(template: str) -> tuple[tuple[tuple[str, ...], ...], tuple[str, ...]]
     return tuple(tuple(slot.split(":")) for slot in families.split()), _words(text)
 
 
-def _pick(rng: np.random.RandomState, options):
+def pick(rng: np.random.RandomState, options: Sequence):
+    """Draw one of the options, each as likely."""
     return options[int(rng.random_sample() * len(options))]
 
 
@@ -308,12 +314,9 @@ class _Writer:
         self.rng = rng
         self.held_out = held_out
         self.kinds = {
-            slot: _KINDS[_pick(rng, _words(_FAMILIES.get(family, family)))]
-            for slot, family in slots
+            slot: _KINDS[pick(rng, _words(_FAMILIES.get(family, family)))] for slot, family in slots
         }
-        self.spoken = {
-            slot: _pick(rng, kind.pronouns or ("",)) for slot, kind in self.kinds.items()
-        }
+        self.spoken = {slot: pick(rng, kind.pronouns or ("",)) for slot, kind in self.kinds.items()}
         self.punctuated = rng.random_sample() < 0.5
         self.words: list[str] = []
         self.leans: list[int] = []
@@ -389,7 +392,7 @@ class _Writer:
 
     def _noun_phrase(self, slot: str) -> None:
         kind, rng = self.kinds[slot], self.rng
-        phrase = [_pick(rng, _DETERMINERS[kind.number])]
+        phrase = [pick(rng, _DETERMINERS[kind.number])]
         if self.pronouns and self.words[-1] in _OWNERS:  # "its" is the determiner
             phrase = []
             self.clear = self.clear and kind.number != "name"
@@ -463,7 +466,7 @@ class _Writer:
     def _filler(self) -> None:
         """Add one to four phrases with nothing in them that a pronoun could mean."""
         for _ in range(1 + int(self.rng.random_sample() * 4)):
-            for item in _pick(self.rng, _FILLERS).split():
+            for item in pick(self.rng, _FILLERS).split():
                 if item.isupper():
                     name = item.lower()
                     words = word_list(name)

@@ -637,6 +637,14 @@ def save_tuning(tuning: Tuning, path: Path) -> None:
     np.savez_compressed(path, rows=rows, steps=steps, directions=tuning.directions)
 
 
+def put_figures(name: str, figures: str, folder: Path = PRESETS) -> None:
+    """Write Markdown into the presets' README, between <!-- name --> and <!-- end of name -->."""
+    readme = folder / "README.md"
+    marked = re.compile(f"(<!-- {name} -->\n).*?(<!-- end of {name} -->)", re.DOTALL)
+    text = marked.sub(lambda m: m[1] + figures + "\n" + m[2], readme.read_text(encoding="utf-8"))
+    readme.write_text(text, encoding="utf-8")
+
+
 def main(folder: Path = PRESETS, data: Path = DATA) -> None:
     """Tune the vectors, train the shipped presets, write both, and their figures into the README.
 
@@ -657,10 +665,7 @@ def main(folder: Path = PRESETS, data: Path = DATA) -> None:
         unlearned = json.dumps(nothing_learned(), indent=1)
     print(figures)
     (folder / UNLEARNED).write_text(unlearned + "\n", encoding="utf-8")
-    readme = folder / "README.md"
-    marked = re.compile(r"(<!-- figures -->\n).*?(<!-- end of figures -->)", re.DOTALL)
-    text = marked.sub(lambda m: m[1] + figures + "\n" + m[2], readme.read_text(encoding="utf-8"))
-    readme.write_text(text, encoding="utf-8")
+    put_figures("figures", figures, folder)
 
 
 if __name__ == "__main__":

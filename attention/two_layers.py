@@ -11,9 +11,7 @@ whether the model has learned what an adjective goes with, or remembers a list.
 `python -m attention.two_layers` trains it again, and writes its figures into the presets' README.
 """
 
-import hashlib
 import json
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -22,14 +20,14 @@ from pathlib import Path
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from attention.corpus import is_held_out, read_lists, word_list
+from attention.corpus import is_held_out, one_in, pick, read_lists, word_list
 from attention.embeddings import word_embeddings
 from attention.functions import softmax
 from attention.positions import sinusoidal_positions
 from attention.projections import PRESETS
 from attention.randomness import stable_rng
 from attention.text import tokenize
-from attention.training import PAIRS, Adam, Pair, outer
+from attention.training import PAIRS, Adam, Pair, outer, put_figures
 
 FOLDER = PRESETS / "two-layers"
 D_MODEL, D_K = 50, 8
@@ -88,8 +86,7 @@ def words_of(name: str, held_out: bool) -> tuple[str, ...]:
 
 
 def _adjective_held_out(word: str) -> bool:
-    digest = hashlib.blake2b(word.encode("utf-8"), digest_size=4).digest()
-    return word in NEVER_TRAINED or int.from_bytes(digest, "little") % 4 == 0
+    return word in NEVER_TRAINED or one_in(4, word)
 
 
 def draw_pair(
@@ -100,15 +97,11 @@ def draw_pair(
     held_out_adjectives: bool = False,
 ) -> Pair:
     """Draw two sentences that differ in their adjective, of one of the `KINDS` or of any."""
-    chosen = KINDS[kind or _pick(rng, tuple(KINDS))]
-    a, b = (_pick(rng, words_of(name, held_out_nouns)) for name in chosen.nouns)
-    endings = [_pick(rng, words_of(name, held_out_adjectives)) for name in chosen.adjectives]
-    sentence = _pick(rng, TEMPLATES).format(a=a, b=b, verb=_pick(rng, chosen.verbs))
+    chosen = KINDS[kind or pick(rng, tuple(KINDS))]
+    a, b = (pick(rng, words_of(name, held_out_nouns)) for name in chosen.nouns)
+    endings = [pick(rng, words_of(name, held_out_adjectives)) for name in chosen.adjectives]
+    sentence = pick(rng, TEMPLATES).format(a=a, b=b, verb=pick(rng, chosen.verbs))
     return Pair(sentence, (endings[0], endings[1]), "it", (a, b))
-
-
-def _pick(rng: np.random.RandomState, options: Sequence[str]) -> str:
-    return options[int(rng.random_sample() * len(options))]
 
 
 @dataclass(frozen=True, eq=False)
@@ -283,8 +276,8 @@ def evaluation() -> str:
     return "\n".join(lines)
 
 
-def main(folder: Path = FOLDER) -> None:
-    """Train and write the shipped model, and put its figures into the presets' README."""
+def main(folder: Path = FOLDER, presets: Path = PRESETS) -> None:
+    """Train and write the model into `folder`, and its figures into the README of `presets`."""
     with threadpool_limits(limits=1, user_api="blas"):  # these products are small
         W = train()
         np.savez(folder / "weights.npz", **W)
@@ -292,10 +285,7 @@ def main(folder: Path = FOLDER) -> None:
         (folder / "shares.json").write_text(found + "\n", encoding="utf-8")
         figures = evaluation()
     print(figures)
-    readme = PRESETS / "README.md"
-    marked = re.compile(r"(<!-- two layers -->\n).*?(<!-- end of two layers -->)", re.DOTALL)
-    text = marked.sub(lambda m: m[1] + figures + "\n" + m[2], readme.read_text(encoding="utf-8"))
-    readme.write_text(text, encoding="utf-8")
+    put_figures("two layers", figures, presets)
 
 
 if __name__ == "__main__":

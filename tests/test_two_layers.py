@@ -111,10 +111,9 @@ def test_tired_and_wide_turn_it(which):
     np.testing.assert_allclose(second.sum(-1), 1, atol=1e-6)
 
 
-def test_main_writes_the_files(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(two_layers, "PRESETS", tmp_path)
+def test_main_writes_the_files(tmp_path, capsys):
     (tmp_path / "README.md").write_text("a\n<!-- two layers -->\nold\n<!-- end of two layers -->\n")
-    two_layers.main(tmp_path)
+    two_layers.main(tmp_path, tmp_path)
     text = (tmp_path / "README.md").read_text("utf-8")
     assert "old" not in text and "| animal and place |" in text and text.endswith("layers -->\n")
     assert json.loads((tmp_path / "shares.json").read_text("utf-8")).keys() == KINDS.keys()
